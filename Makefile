@@ -1,0 +1,99 @@
+# Everything a contributor types. `make` alone lists it. `ARGS` reaches pytest: make test-unit ARGS="-k gate -x"
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+export PYTHON ?= python3
+VENV := .venv
+LOWEST := .venv-lowest
+STAMP := $(VENV)/.installed
+LOWEST_STAMP := $(LOWEST)/.installed
+PY := $(VENV)/bin/python
+ARGS ?=
+
+.PHONY: help setup demo airflow test test-unit test-driver test-airflow test-lowest check lint types layers format \
+	bench bench-driver bench-import catalog constraints changelog clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## create .venv with everything in it (the other targets do this themselves)
+
+$(STAMP): pyproject.toml tests/constraints/newest.txt .ci/install
+	@.ci/install $(VENV) tests/constraints/newest.txt driver,test,dev
+	@touch $@
+
+$(LOWEST_STAMP): pyproject.toml tests/constraints/lowest.txt .ci/install
+	@.ci/install $(LOWEST) tests/constraints/lowest.txt test --resolution lowest-direct
+	@touch $@
+
+demo: $(STAMP) ## one good and one bad model through the gate, under a real Airflow
+	@$(PY) -m tests.support.demo
+
+airflow: $(STAMP) ## a full Airflow with the example DAGs; prints address and login, Ctrl-C stops it
+	@$(PY) -m tests.support.serve
+
+test: $(STAMP) ## all tests
+	@$(PY) -m pytest $(ARGS)
+
+test-unit: $(STAMP) ## the fast tests
+	@$(PY) -m pytest tests/unit $(ARGS)
+
+test-driver: $(STAMP) ## the driver, with real lm-eval runs
+	@$(PY) -m pytest tests/driver $(ARGS)
+
+test-airflow: $(STAMP) ## end to end, under a real Airflow
+	@$(PY) -m pytest tests/airflow $(ARGS)
+
+# What the driver needs is pinned exactly, so there is no lowest set of it.
+test-lowest: $(LOWEST_STAMP) ## unit and trigger tests with the lowest dependencies, in .venv-lowest
+	@$(LOWEST)/bin/python -m pytest tests/unit --ignore tests/unit/driver $(ARGS)
+
+check: lint types layers ## everything that needs no test run: style, types, layers
+
+lint: $(STAMP)
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+
+types: $(STAMP)
+	@$(VENV)/bin/mypy
+
+layers: $(STAMP)
+	@$(VENV)/bin/lint-imports --no-logo --cache-dir build/import-linter
+
+format: $(STAMP) ## format, and repair what can be repaired by itself
+	@$(VENV)/bin/ruff format
+	@$(VENV)/bin/ruff check --fix
+
+bench: bench-import bench-driver ## all benchmarks, one JSON line each
+
+bench-driver: $(STAMP) ## our driver against `lm-eval run`: wall time, and the same scores
+	@$(PY) -m tests.benchmarks.bench_driver
+
+bench-import: $(STAMP) ## what the public modules add to `import airflow.sdk`
+	@$(PY) -m tests.benchmarks.bench_import
+
+catalog: $(STAMP) ## regenerate the catalogue from the installed lm-eval
+	@$(PY) -m airflow_provider_lmeval.catalog.generate
+
+# Pins stay as they are unless they have to move; UPGRADE=1 moves the newest set. The lowest set is what a cautious
+# installation of Airflow 3.1.0 looked like when it was new: later releases of what Airflow itself depends on break it, so only
+# the Kubernetes provider, which is younger, and its own dependencies are exempt from the date.
+PIN := $(VENV)/bin/uv pip compile pyproject.toml --quiet --no-annotate --python-version 3.11 \
+	--custom-compile-command "make constraints"
+AGE := --exclude-newer 2025-10-20 $(foreach name,cncf-kubernetes common-compat,\
+	--exclude-newer-package apache-airflow-providers-$(name)=false) \
+	--exclude-newer-package kubernetes=false --exclude-newer-package kubernetes-asyncio=false
+
+constraints: $(STAMP) ## pin the newest and the lowest dependencies (UPGRADE=1 moves the newest)
+	@$(PIN) --all-extras $(if $(UPGRADE),--upgrade) --output-file tests/constraints/newest.txt >/dev/null
+	@$(PIN) --extra test --resolution lowest-direct $(AGE) --upgrade --output-file tests/constraints/lowest.txt >/dev/null
+
+changelog: $(STAMP) ## show what the next release will say (VERSION=1.2.3 writes it)
+	@$(VENV)/bin/towncrier build $(if $(VERSION),--yes --version $(VERSION),--draft --version next)
+
+clean: ## remove what runs leave behind; the environments stay
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find airflow_provider_lmeval dags tests -name __pycache__ -type d -prune -exec rm -rf {} +

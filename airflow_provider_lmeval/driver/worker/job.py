@@ -1,0 +1,192 @@
+"""One evaluation from request to written result: the order of things, and what is kept when it is interrupted.
+
+Cheap checks come first, then tasks and datasets, then the endpoint or the model, because that is the order in which
+mistakes cost least. What is known is written to ``scratch/evaluation.json`` after every task; the supervisor makes the
+result of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from airflow_provider_lmeval.driver.redact import Redactor
+from airflow_provider_lmeval.driver.worker import endpoint, model, permissions
+from airflow_provider_lmeval.driver.worker.evaluate import Evaluator, aggregate, set_seeds
+from airflow_provider_lmeval.driver.worker.events import Events
+from airflow_provider_lmeval.driver.worker.fingerprint import run_fingerprint, sha, versions
+from airflow_provider_lmeval.driver.worker.identity import LocalIdentity, local_places
+from airflow_provider_lmeval.driver.worker.plain import plain
+from airflow_provider_lmeval.driver.worker.progress import Progress
+from airflow_provider_lmeval.driver.worker.record import Record, Records
+from airflow_provider_lmeval.driver.worker.settings import Settings, settings_of
+from airflow_provider_lmeval.driver.worker.startup import log_as_lm_eval, settled
+from airflow_provider_lmeval.driver.worker.tasks import Loaded, load_tasks
+from airflow_provider_lmeval.driver.worker.templates import set_up_templates
+from airflow_provider_lmeval.wire import Phase, Request, RunDir, dump, write_atomic
+
+EVALUATION = "evaluation.json"
+MIXED = "mixed"
+
+
+class Job:
+    """Evaluates one request in one run directory.
+
+    :param request: with the values of secrets in ``model_args``.
+    :param run: where everything is written.
+    :param events: the supervisor's ear.
+    :param redactor: takes secrets out of what is written.
+    """
+
+    def __init__(self, request: Request, run: RunDir, events: Events, redactor: Redactor) -> None:
+        self.phase = Phase.PREPARING
+        self._request = request
+        self._run = run
+        self._events = events
+        self._redactor = redactor
+        self._model: dict[str, Any] = {"type": request.model}
+        self._chat_template: str | None = None
+        self._batch_sizes: list[int] = []
+        self._done: dict[str, Record] = {}
+
+    def run(self) -> None:
+        """Do everything; when this returns, it is on disk.
+
+        :raises RunFailedError: with its cause; other exceptions are the libraries' (see ``causes``).
+        """
+        self._begin(Phase.PREPARING)
+        permissions.check_model_code(self._request)
+        model.check_files(self._request)
+        records = Records(self._run, self._redactor, log_samples=self._settings.log_samples)
+        _ = self._identity  # starts reading weights
+        self._begin(Phase.LOADING_TASKS)
+        loaded = self._loaded
+        self._take_over(records)
+        if missing := {name: task for name, task in loaded.tasks.items() if name not in self._done}:
+            self._evaluate(missing, self._load_model(), records)
+        self._begin(Phase.AGGREGATING)
+        groups = aggregate(loaded.groups, self._done)
+        self._begin(Phase.SAVING)
+        self._write(groups)
+        self._events.finished()
+
+    @cached_property
+    def _settings(self) -> Settings:
+        return settings_of(self._request.evaluate)
+
+    @cached_property
+    def _identity(self) -> LocalIdentity:
+        served = endpoint.endpoint_url(self._request.model, self._request.model_args)
+        return LocalIdentity({} if served else local_places(self._request.model_args))
+
+    @cached_property
+    def _loaded(self) -> Loaded:
+        log_as_lm_eval()
+        generated: list[str] = []
+        if self._request.unitxt:
+            from airflow_provider_lmeval.driver.worker import unitxt
+
+            generated = unitxt.prepare(self._request, self._run.scratch / "unitxt")
+        set_seeds(self._settings)
+        set_up_templates(sandboxed=not self._request.allow_code_execution)
+        return load_tasks(self._request, self._settings, generated)
+
+    @cached_property
+    def _hashes(self) -> dict[str, str]:
+        """A hash of everything that decides a task's record, by task; waits until the weights are read."""
+        arguments = self._redactor.data([self._request.model, self._request.model_args])
+        how = [self._settings.deciding(), self._request.checkpoint, self._versions]
+        configs = {name: {**task.dump_config(), "metadata": None} for name, task in self._loaded.tasks.items()}
+        return {name: sha([arguments, self._identity.wait(), how, config]) for name, config in configs.items()}
+
+    @cached_property
+    def _versions(self) -> dict[str, str]:
+        return versions(self._request)
+
+    def _begin(self, phase: Phase) -> None:
+        self.phase = phase
+        self._events.phase(phase)
+
+    def _take_over(self, records: Records) -> None:
+        """Take over what an earlier attempt finished under the same settings."""
+        if not records.any():
+            return
+        found = {name: records.finished(name, self._hashes[name]) for name in self._loaded.tasks}
+        if self._request.checkpoint == "none" and not all(found.values()):
+            return  # one call is all or nothing
+        self._done = {name: record for name, record in found.items() if record}
+        for record in self._done.values():
+            self._model = record["model"]
+
+    def _load_model(self) -> Any:
+        if endpoint.endpoint_url(self._request.model, self._request.model_args):
+            self._begin(Phase.CHECKING_ENDPOINT)
+            endpoint.check_endpoint(self._request.model, self._request.model_args, online=self._request.allow_online)
+        self._begin(Phase.LOADING_MODEL)
+        lm = model.load_model(self._request, self._settings)
+        self._model = model.describe(self._request, lm, self._identity.wait())
+        if template := self._settings.apply_chat_template:
+            self._chat_template = lm.chat_template(template)
+        self._write()
+        return lm
+
+    def _evaluate(self, missing: dict[str, Any], lm: Any, records: Records) -> None:
+        settled()
+        self._begin(Phase.EVALUATING)
+        progress = Progress(self._events.progress, tasks_total=len(self._loaded.tasks))
+        progress.end(len(self._done))
+        key = sha([self._request.model, self._redactor.data(self._request.model_args), self._model["identity"]])
+        cached = model.cached(lm, self._settings, key)
+        progress.follow(lm)
+        evaluator = Evaluator(
+            lm=cached,
+            model=self._model,
+            settings=self._settings,
+            hashes=self._hashes,
+            progress=progress,
+            allow_code=self._request.allow_code_execution,
+        )
+        one_call = self._request.checkpoint == "none"
+        self._keep(evaluator.together(missing) if one_call else evaluator.one_by_one(missing), records)
+        self._batch_sizes = list(getattr(lm, "batch_sizes", {}).values())
+
+    def _keep(self, evaluated: Iterator[tuple[Record, list[dict[str, Any]]]], records: Records) -> None:
+        for record, rows in evaluated:
+            self._done[record["task"]] = records.write({**record, "batch_size": self._settings.batch_size}, rows)
+            self._write()
+            self._events.task(record["task"])
+
+    def _write(self, groups: Mapping[str, Any] | None = None) -> None:
+        """Write what is known by now: the child's part of the result document."""
+        done = {name: self._done[name] for name in self._loaded.tasks if name in self._done}
+        fingerprints = {name: record["fingerprint"] for name, record in done.items()}
+        evaluation = {
+            "model": {**self._model, "args": self._request.model_args},
+            "tasks": {**{name: record["document"] for name, record in done.items()}, **(groups or {})},
+            "config": self._config(),
+            "versions": self._versions,
+            "fingerprint": run_fingerprint(
+                self._request, self._settings, self._model, fingerprints, self._chat_template, self._batch_size()
+            ),
+        }
+        self._run.scratch.mkdir(parents=True, exist_ok=True)
+        write_atomic(self._run.scratch / EVALUATION, dump(self._redactor.data(plain(evaluation))))
+
+    def _batch_size(self) -> Any:
+        """Return the batch size of all finished tasks; ``mixed`` where a later attempt went on with another one."""
+        sizes = {record["batch_size"] for record in self._done.values()} or {self._settings.batch_size}
+        return sizes.pop() if len(sizes) == 1 else MIXED
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            **self._settings.deciding(),
+            "batch_size": self._batch_size(),
+            "max_batch_size": self._settings.max_batch_size,
+            "use_cache": self._settings.use_cache,
+            "seeds": self._settings.seeds,
+            "checkpoint": self._request.checkpoint,
+            "device": self._model.get("device"),
+            "batch_sizes": self._batch_sizes,
+            "chat_template_sha": sha(self._chat_template) if self._chat_template else None,
+        }

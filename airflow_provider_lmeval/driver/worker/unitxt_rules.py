@@ -1,0 +1,109 @@
+"""What one unitxt artifact may not hold, whatever its place: rules that the check before a run and the guard in it share.
+
+Beyond the type itself, four kinds of argument are code: lambdas and lists of modules; names of environment variables
+that are sent to a server; type strings, which unitxt hands to ``eval`` behind a filter that quotation marks defeat;
+and format strings that walk from a value to the interpreter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_lmeval.driver.worker.unitxt_files import FileDeniedError, UrlDeniedError, data_files
+from airflow_provider_lmeval.driver.worker.unitxt_types import LOADERS, SAFE_TYPES, why_not
+from airflow_provider_lmeval.errors import RunFailedError
+from airflow_provider_lmeval.wire import Cause
+
+TYPE = "__type__"
+DENIED_KEYS = frozenset({
+    "filtering_lambda", "imports_list", "expression", "function", "api_key_env_var", "token_env", "endpoint_url_env",
+    "aws_access_key_id_env", "aws_secret_access_key_env", "use_token", "hf_metric_name", "_argv", "_kwargs",
+})  # fmt: skip
+"""Arguments that are code or name a secret, in any type."""
+TYPE_STRINGS = ("input_fields", "reference_fields", "inputs", "outputs", "prediction_type", "augmented_type")
+"""Arguments with Python types as text: ``type_utils.parse_type_string`` evaluates them."""
+_TYPE_STRING = re.compile(r"[\w\[\], |.]*")
+FORMATTERS = frozenset({"format_text", "serialize_dialog", "serialize_open_ai_format_dialog", "system_format"})
+"""Apply ``str.format`` (or have it applied) to whole turns and instances, which hold Python objects and not only text."""
+_CODE = (
+    "Code execution is not allowed for this run. It takes both: `allow_code_execution: true` in the spec, and "
+    "`[lmeval] allow_code_execution = True` (or the connection) by the administrator."
+)
+_ONLINE = (
+    "Online access is not allowed for this run. It takes both: `allow_online: true` in the spec, and "
+    "`[lmeval] allow_online = True` (or the connection) by the administrator."
+)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The permissions of a run.
+
+    :param allow_code: every artifact is fine.
+    :param allow_online: loaders may read URLs.
+    """
+
+    allow_code: bool = False
+    allow_online: bool = False
+    files: set[Path] = field(default_factory=set)
+    """The local files that checked loaders read."""
+
+    def check(self, node: dict[str, Any], where: str) -> None:
+        """Check an artifact by itself; what it holds is checked separately.
+
+        :param node: its JSON, with ``__type__``.
+        :param where: the artifact's name, for messages.
+        :raises RunFailedError: ``code_denied`` or ``online_denied``, naming artifact, type, reason and remedy.
+        """
+        kind = node[TYPE]
+        if not self.allow_code:
+            if kind not in SAFE_TYPES:
+                raise code_denied(where, kind, f"the type {why_not(kind)}")
+            for problem in _problems(kind, node):
+                raise code_denied(where, kind, problem)
+        if kind in LOADERS:
+            self._check_loader(kind, node, where)
+
+    def _check_loader(self, kind: str, node: dict[str, Any], where: str) -> None:
+        try:
+            self.files.update(data_files(kind, node, allow_online=self.allow_online))
+        except FileDeniedError as error:
+            if not self.allow_code:
+                raise code_denied(where, kind, str(error)) from None
+        except UrlDeniedError as error:
+            raise RunFailedError(
+                f"unitxt artifact {where!r}: {kind}: {error}. {_ONLINE}", Cause.ONLINE_DENIED
+            ) from None
+
+
+def _problems(kind: str, node: dict[str, Any]) -> Iterator[str]:
+    for key in sorted(DENIED_KEYS & set(node)):
+        if node[key]:
+            yield f"the argument {key!r} is code or names a secret"
+    for key in TYPE_STRINGS:
+        if not all(_TYPE_STRING.fullmatch(text) for text in _type_strings(node.get(key))):
+            yield f"{key!r} holds more than names of types, and unitxt evaluates it"
+    if kind in FORMATTERS and any("__" in value for value in node.values() if isinstance(value, str) and value != kind):
+        yield "its format string reaches into Python objects ('__')"
+
+
+def _type_strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _type_strings(item)
+
+
+def code_denied(where: str, kind: str, reason: str) -> RunFailedError:
+    """Return the error for an artifact that needs permission to execute code.
+
+    :param where: the artifact's name.
+    :param kind: its ``__type__``.
+    :param reason: what is wrong with it.
+    """
+    return RunFailedError(f"unitxt artifact {where!r}: type {kind!r}: {reason}. {_CODE}", Cause.CODE_DENIED)

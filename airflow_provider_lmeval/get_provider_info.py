@@ -1,0 +1,128 @@
+"""What Airflow learns about this package. Plain data that imports nothing: Airflow reads it in every process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_INTEGRATION = "LM Evaluation Harness"
+
+_PLACE = "Where results are kept: a path, an fsspec URL, or an ObjectStoragePath URL with a connection id."
+
+_OPTIONS: dict[str, tuple[str, str, str | None, str]] = {
+    # key: (type, default, example, description); an empty default means "decided where it is used", as described
+    "backend": ("string", "local", "local", "Where evaluations run when neither operator nor connection says so."),
+    "results_uri": (
+        "string",
+        "",
+        "s3://my_conn@my-bucket/lmeval",
+        f"{_PLACE} Default: ``{{AIRFLOW_HOME}}/lmeval/results``.",
+    ),
+    "local_dir": (
+        "string",
+        "",
+        "/scratch/lmeval",
+        "Directory in which local runs work, one sub-directory each. Default: ``{AIRFLOW_HOME}/lmeval/runs``.",
+    ),
+    "driver_python": (
+        "string",
+        "",
+        "/opt/lmeval/bin/python",
+        "Python that has lm-eval and runs local evaluations. Default: the worker's own.",
+    ),
+    "max_local_runs": (
+        "integer",
+        "4",
+        None,
+        "Local evaluations running at once on a machine; the others wait as *New*.",
+    ),
+    "poll_interval": ("float", "5", None, "Seconds between two looks at a run's progress."),
+    "grace_period": ("float", "10", None, "Seconds a cancelled run gets to stop by itself before it is killed."),
+    "allow_online": (
+        "boolean",
+        "False",
+        None,
+        "Let runs download models and datasets, if their spec asks for it too.",
+    ),
+    "allow_code_execution": (
+        "boolean",
+        "False",
+        None,
+        "Let runs execute code that models, tasks or datasets bring, if their spec asks for it too.",
+    ),
+    "allowed_env": (
+        "string",
+        "",
+        "OPENAI_API_KEY,HF_TOKEN",
+        'Environment variables of the worker that a spec may refer to as ``{"env": "NAME"}``, comma-separated.',
+    ),
+}
+
+_LABELS = {
+    "backend": "Backend",
+    "results_uri": "Results URI",
+    "driver_python": "Driver Python",
+    "allow_online": "Allow online access",
+    "allow_code_execution": "Allow code execution",
+    "allowed_env": "Allowed environment variables",
+}
+"""Settings that a connection may override, with their labels in the connection form."""
+
+_JSON_TYPES = {"boolean": ["boolean", "null"], "integer": ["integer", "null"], "float": ["number", "null"]}
+
+
+def _config() -> dict[str, Any]:
+    options = {
+        key: {"description": text, "version_added": "0.1.0", "type": kind, "example": example, "default": default}
+        for key, (kind, default, example, text) in _OPTIONS.items()
+    }
+    return {"lmeval": {"description": "LLM evaluation with lm-evaluation-harness.", "options": options}}
+
+
+def _connection_fields() -> dict[str, Any]:
+    return {
+        key: {
+            "label": label,
+            "description": _OPTIONS[key][3],
+            "schema": {"type": _JSON_TYPES.get(_OPTIONS[key][0], ["string", "null"])},
+        }
+        for key, label in _LABELS.items()
+    }
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata in the form of Airflow's ``provider_info.schema.json``."""
+    package = "airflow_provider_lmeval"
+
+    def modules(*names: str) -> list[dict[str, Any]]:
+        return [{"integration-name": _INTEGRATION, "python-modules": [f"{package}.{name}" for name in names]}]
+
+    return {
+        "package-name": "airflow-provider-lmeval",
+        "name": "LM Eval",
+        "description": "LLM evaluation with lm-evaluation-harness as a trustworthy gate in training pipelines.",
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://github.com/EleutherAI/lm-evaluation-harness",
+                "tags": ["software"],
+            }
+        ],
+        "operators": modules("operators.lmeval", "operators.gate"),
+        "sensors": modules("sensors.lmeval"),
+        "hooks": modules("hooks.lmeval"),
+        "triggers": modules("triggers.lmeval"),
+        "connection-types": [
+            {
+                "connection-type": "lmeval",
+                "hook-class-name": f"{package}.hooks.lmeval.LMEvalHook",
+                "hook-name": "LM Eval",
+                "conn-fields": _connection_fields(),
+                "ui-field-behaviour": {
+                    "hidden-fields": ["host", "schema", "login", "password", "port"],
+                    "relabeling": {"extra": "Further settings (JSON)"},
+                },
+            }
+        ],
+        "config": _config(),
+        "cli": [f"{package}.cli.definition.get_lmeval_cli_commands"],
+    }

@@ -1,0 +1,112 @@
+"""``LMEvalGateOperator``: lets a model pass, or not, on stored evidence.
+
+The decision itself is ``gate.decide``, a pure function; this operator fetches the evidence, pushes the verdict to XCom and
+only then stops the DAG. Nothing is evaluated again, so clearing the task re-gates for free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from airflow.sdk import BaseOperator
+
+from airflow_provider_lmeval import _compat
+from airflow_provider_lmeval.errors import GateError, LMEvalError, SpecError
+from airflow_provider_lmeval.gate import RuleSet, Verdict, decide
+from airflow_provider_lmeval.operators.outcome import fail
+from airflow_provider_lmeval.operators.specs import is_constant
+from airflow_provider_lmeval.results import EvalResult
+from airflow_provider_lmeval.store import open_result
+
+Evidence = Mapping[str, Any] | str
+"""An evaluation: the XCom of an ``LMEvalOperator``, or the URI of its result."""
+
+
+class LMEvalGateOperator(BaseOperator):
+    """Compare an evaluation with rules, and with a baseline, and stop the DAG if it does not pass.
+
+    XCom ``return_value``: the verdict (:meth:`Verdict.to_data`), pushed before anything raises.
+
+    :param candidate: the evaluation to judge: an evaluation task's output, or a result URI. (templated)
+    :param rules: a list of rules, a mapping with ``rules`` and policies, or YAML text. (templated)
+    :param baseline: the evaluation to compare with, or None. (templated)
+    :param on_fail: what a blocking verdict does: ``fail`` the task for good, or ``skip`` it and what depends on it.
+    :raises GateError: at parse time, for constant rules that cannot be right.
+    """
+
+    template_fields: Sequence[str] = ("candidate", "baseline", "rules")
+    template_fields_renderers = {"rules": "json", "candidate": "json", "baseline": "json"}
+    ui_color = "#fef7e0"
+
+    def __init__(
+        self,
+        *,
+        candidate: Evidence | Any,
+        rules: Sequence[Mapping[str, Any]] | Mapping[str, Any] | str | Any,
+        baseline: Evidence | Any | None = None,
+        on_fail: Literal["fail", "skip"] = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if on_fail not in ("fail", "skip"):
+            raise GateError(f"on_fail: {on_fail!r} is neither 'fail' nor 'skip'")
+        self.candidate = candidate
+        self.rules = rules.to_data() if isinstance(rules, RuleSet) else rules
+        self.baseline = baseline
+        self.on_fail = on_fail
+        if is_constant(self.rules):
+            _rules(self.rules)
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Judge, push the verdict, then stop the DAG if it blocks."""
+        try:
+            rules = _rules(self.rules)
+            candidate = _evidence("candidate", self.candidate)
+            baseline = None if not self.baseline else _evidence("baseline", self.baseline)
+            verdict = decide(rules, candidate, baseline)
+        except LMEvalError as error:
+            self._refuse(context, error)
+        self._tell(verdict)
+        data = verdict.to_data()
+        context["ti"].xcom_push(key="return_value", value=data)
+        if verdict.blocks:
+            self._stop("\n".join([f"verdict {verdict.outcome}:", *verdict.reasons]))
+        return data
+
+    def _refuse(self, context: Any, error: LMEvalError) -> None:
+        """Evidence that cannot be read is a verdict too: ERROR, on the record, and never a pass."""
+        data = {"schema_version": 1, "outcome": "ERROR", "action": "block", "reasons": [str(error)], "checks": []}
+        context["ti"].xcom_push(key="return_value", value=data)
+        fail(SpecError(f"verdict ERROR: {error}"))
+
+    def _tell(self, verdict: Verdict) -> None:
+        self.log.info("verdict %s", verdict.outcome)
+        for reason in verdict.reasons:
+            self.log.info("%s", reason)
+
+    def _stop(self, why: str) -> None:
+        kind = _compat.skip_exception() if self.on_fail == "skip" else _compat.fail_exception()
+        raise kind(why)
+
+
+def _rules(value: Any) -> RuleSet:
+    """Validate rules.
+
+    :raises GateError: they cannot be right.
+    """
+    return RuleSet.from_yaml(value) if isinstance(value, str) else RuleSet.parse(value)
+
+
+def _evidence(side: str, value: Any) -> EvalResult:
+    """Read an evaluation from the store.
+
+    :raises GateError: it names no stored result.
+    :raises StoreError: the result is not there, or damaged.
+    """
+    uri = value.get("result_uri") if isinstance(value, Mapping) else value
+    if not isinstance(uri, str) or not uri:
+        raise GateError(
+            f"{side}: {value!r} names no stored result; pass the output of an evaluation that succeeded, or a result URI"
+        )
+    return open_result(uri)

@@ -1,0 +1,224 @@
+"""Checks of a spec against the catalogue and the permissions, each with an id and a remedy, before anything is created.
+
+They return problems instead of raising, so that ``validate`` can list all of them at once; operators raise the errors.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from airflow_provider_lmeval.catalog import CATALOG_VERSION, Catalog, TaskInfo, catalog
+from airflow_provider_lmeval.errors import EvaluationPermissionError, SpecError, UnknownTaskError
+from airflow_provider_lmeval.plan.suites import referenced, split_tasks
+from airflow_provider_lmeval.spec import EvalSpec
+
+LOGLIKELIHOOD = frozenset({"loglikelihood", "loglikelihood_rolling", "multiple_choice"})
+"""Output types for which lm-eval asks the model for log-likelihoods."""
+OPENAI_LOGLIKELIHOOD = ("babbage-002", "davinci-002")
+"""The only models whose log-likelihoods OpenAI's API still gives (``openai_completions.py`` of lm-eval)."""
+_REACHES_PYTHON = re.compile(r"\{[{%][^}]*?(?:__|\|\s*attr\b)")
+"""A template that reaches for attributes of Python objects. An early word only: the driver runs templates in a sandbox."""
+
+
+@dataclass(frozen=True)
+class Grants:
+    """What the administrator allows, in configuration or connection; the spec has to ask for it as well.
+
+    :param online: downloads and endpoints on the internet.
+    :param code_execution: running code that models, tasks or datasets bring.
+    :param env: names of environment variables that a spec may refer to.
+    """
+
+    online: bool = False
+    code_execution: bool = False
+    env: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding.
+
+    :param id: stable name of the rule.
+    :param level: an ``error`` stops the run, a ``warning`` is logged.
+    :param message: what was found and what to do.
+    """
+
+    id: str
+    level: Literal["error", "warning"]
+    message: str
+
+
+def check(spec: EvalSpec, grants: Grants, *, lm_eval_version: str = CATALOG_VERSION) -> list[Problem]:
+    """Return everything that is wrong with a spec, worst first.
+
+    :param spec: a valid spec.
+    :param grants: the administrator's permissions.
+    :param lm_eval_version: version that will run; names are only held against the catalogue when it is the same.
+    """
+    known = catalog()
+    names, inline = split_tasks(spec)
+    listed = [name for name in referenced(names, inline) if known.match(name)]
+    closed = lm_eval_version == known.lm_eval_version and not spec.include_paths
+    problems = [
+        *_unknown(names, known, closed),
+        *_defects(listed, known),
+        *_loglikelihood(spec, listed, inline, known),
+        *_code(spec, listed, inline, known, grants),
+        *_permissions(spec, grants),
+        *_advice(spec),
+    ]
+    return sorted(problems, key=lambda problem: problem.level)
+
+
+def raise_errors(problems: list[Problem]) -> None:
+    """Raise the errors among the problems as one exception, the most telling type first.
+
+    :raises UnknownTaskError, EvaluationPermissionError, SpecError: one line per error.
+    """
+    errors = [problem for problem in problems if problem.level == "error"]
+    if not errors:
+        return
+    kinds: dict[str, type[SpecError]] = {
+        "unknown-task": UnknownTaskError,
+        "code-denied": EvaluationPermissionError,
+        "online-denied": EvaluationPermissionError,
+        "env-denied": EvaluationPermissionError,
+    }
+    raise kinds.get(errors[0].id, SpecError)("\n".join(f"{e.message} [{e.id}]" for e in errors))
+
+
+def _unknown(names: list[str], known: Catalog, closed: bool) -> Iterator[Problem]:
+    strangers = [name for name in names if not known.match(name) and not name.endswith((".yaml", ".yml"))]
+    if strangers and not closed:
+        text = f"tasks: {_some(strangers)}: not in the catalogue of lm-eval {known.lm_eval_version}"
+        yield Problem(
+            "unknown-task", "warning", f"{text}; the run will look in include_paths and in the lm-eval it has."
+        )
+        return
+    for name in strangers:
+        near = known.near(name)
+        hint = f"Did you mean {', '.join(near)}?" if near else "`airflow lmeval ls tasks PATTERN` lists them."
+        yield Problem(
+            "unknown-task",
+            "error",
+            f"tasks: {name!r} is no task, group, tag or suite of lm-eval {known.lm_eval_version}. {hint} "
+            "For a task of your own, give its directory in include_paths.",
+        )
+
+
+def _defects(names: list[str], known: Catalog) -> Iterator[Problem]:
+    for group in known.defects(names):
+        yield Problem(
+            "defective-group",
+            "error",
+            f"tasks: group {group.name!r} of lm-eval {known.lm_eval_version}: {group.defect}",
+        )
+
+
+def _loglikelihood(spec: EvalSpec, names: list[str], inline: list[dict[str, Any]], known: Catalog) -> Iterator[Problem]:
+    openai = spec.model.type == "openai-completions" and spec.model.name not in OPENAI_LOGLIKELIHOOD
+    if spec.model.supports_loglikelihood and not openai:
+        return
+    needing = [task.name for task in known.expand(names) if task.output_type in LOGLIKELIHOOD]
+    needing += [str(task["task"]) for task in inline if task.get("output_type") in LOGLIKELIHOOD]
+    if needing:
+        remedy = (
+            f"only {' and '.join(OPENAI_LOGLIKELIHOOD)} give them there"
+            if openai
+            else "serve the model behind /v1/completions and use type local-completions, or choose a generate_until task"
+        )
+        yield Problem(
+            "loglikelihood-chat",
+            "error",
+            f"tasks: {_some(needing)} need log-likelihoods, which model type {spec.model.type} cannot give: {remedy}.",
+        )
+
+
+def _code(
+    spec: EvalSpec, names: list[str], inline: list[dict[str, Any]], known: Catalog, grants: Grants
+) -> Iterator[Problem]:
+    reasons = []
+    unsafe = [task.name for task in known.expand(names) if isinstance(task, TaskInfo) and task.unsafe_code]
+    if unsafe:
+        reasons.append(f"tasks {_some(unsafe)} run code that the model writes")
+    if getattr(spec.model, "trust_remote_code", False) or spec.model.args.get("trust_remote_code"):
+        reasons.append("model.trust_remote_code runs code that comes with the model")
+    reaching = [
+        str(task.get("task") or task.get("group")) for task in inline if _REACHES_PYTHON.search(json.dumps(task))
+    ]
+    if reaching:
+        reasons.append(f"the templates of {_some(reaching)} reach into Python")
+    if reasons and not (spec.allow_code_execution and grants.code_execution):
+        yield Problem("code-denied", "error", f"{'; '.join(reasons)}. {_switches('allow_code_execution')}")
+
+
+def _permissions(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
+    if spec.allow_online and not grants.online:
+        yield Problem(
+            "online-denied", "error", f"allow_online: the administrator has not allowed it. {_switches('allow_online')}"
+        )
+    if spec.allow_code_execution and not grants.code_execution:
+        yield Problem(
+            "code-denied",
+            "error",
+            f"allow_code_execution: the administrator has not allowed it. {_switches('allow_code_execution')}",
+        )
+    for name in sorted(set(references(spec)) - grants.env):
+        yield Problem(
+            "env-denied",
+            "error",
+            f"{{'env': '{name}'}}: the administrator has not allowed this variable; add {name} to [lmeval] allowed_env "
+            "or to the connection.",
+        )
+
+
+def _advice(spec: EvalSpec) -> Iterator[Problem]:
+    if spec.limit is not None:
+        yield Problem(
+            "limit",
+            "warning",
+            f"limit {spec.limit}: for trying out only; the gate refuses it unless a rule says allow_limit.",
+        )
+    if spec.predict_only:
+        yield Problem("predict-only", "warning", "predict_only: answers without scores; the result cannot be gated.")
+    if spec.model.type in ("local-completions",) and not getattr(spec.model, "tokenizer", None):
+        yield Problem(
+            "tokenizer",
+            "warning",
+            "model.tokenizer: not set, so lm-eval looks for a tokenizer under the served name; give the model's Hub id.",
+        )
+
+
+def references(spec: EvalSpec) -> Iterator[str]:
+    """Yield the names of all environment variables a spec refers to."""
+    yield from _references(spec.model.lm_eval_args())
+    yield from _references(dict(spec.to_data().get("env", {})))
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if set(value) == {"env"} and isinstance(value["env"], str):
+            yield value["env"]
+        else:
+            for item in value.values():
+                yield from _references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _references(item)
+
+
+def _switches(name: str) -> str:
+    return (
+        f"It takes both: `{name}: true` in the spec, "
+        f"and `[lmeval] {name} = True` (or the connection's) by the administrator."
+    )
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    shown = ", ".join(sorted(set(names))[:most])
+    more = len(set(names)) - most
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,1 @@
+"""Waiting for runs that another task has started."""

@@ -1,0 +1,91 @@
+"""``LMEvalSensor``: waits for a run by its handle, deferring by default."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+
+from airflow_provider_lmeval import _compat
+from airflow_provider_lmeval.backends import Backend, Handle
+from airflow_provider_lmeval.errors import BackendError, LMEvalError
+from airflow_provider_lmeval.hooks.lmeval import LMEvalHook, make_backend
+from airflow_provider_lmeval.operators.outcome import conclude, fail
+from airflow_provider_lmeval.triggers.lmeval import LMEvalTrigger
+from airflow_provider_lmeval.triggers.progress import ProgressLog
+from airflow_provider_lmeval.wire import State, Status
+
+
+class LMEvalSensor(BaseSensorOperator):
+    """Wait for a run that an :class:`LMEvalOperator` with ``wait_for_completion=False`` has started.
+
+    Pushes the same XCom ``return_value`` as the operator. The run is the other task's: ending the sensor (a timeout, a
+    person) leaves the run alone.
+
+    :param handle: output of the task that started the run. (templated)
+    :param lmeval_conn_id: connection of type *LM Eval*, as for the operator.
+    :param deferrable: wait without holding a worker slot; otherwise the sensor pokes.
+    """
+
+    template_fields: Sequence[str] = ("handle", "lmeval_conn_id")
+    ui_color = "#e6f4ea"
+
+    def __init__(
+        self,
+        *,
+        handle: Mapping[str, Any] | Any,
+        lmeval_conn_id: str | None = None,
+        deferrable: bool = True,
+        poke_interval: float = 5.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, **kwargs)
+        self.handle = handle
+        self.lmeval_conn_id = lmeval_conn_id
+        self.deferrable = deferrable
+        self._progress = ProgressLog()
+
+    def execute(self, context: Any) -> Any:
+        """Defer until the run has ended, or poke."""
+        if not self.deferrable:
+            return super().execute(context)
+        try:
+            handle = Handle.parse(self.handle)
+        except LMEvalError as error:
+            fail(error)
+        deadline = time.time() + self.timeout if self.timeout else None
+        interval = float(self.poke_interval)
+        settled = time.time() + _compat.deferral_settles_s()
+        trigger = LMEvalTrigger(
+            handle.to_json(), self.lmeval_conn_id, interval, deadline, owns_run=False, not_before=settled
+        )
+        margin = None if deadline is None else timedelta(seconds=self.timeout + 60)
+        self.defer(trigger=trigger, method_name="resume", timeout=margin)
+
+    def poke(self, context: Any) -> PokeReturnValue:
+        """Look once."""
+        try:
+            handle, backend = Handle.parse(self.handle), self._backend()
+            status = backend.status(handle)
+        except LMEvalError as error:
+            fail(error)
+        if line := self._progress.line(status):
+            self.log.info("%s", line)
+        if not State(status.state).ended:
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=conclude(context, backend, handle, status))
+
+    def resume(self, context: Any, event: dict[str, Any]) -> Any:
+        """Take over from the trigger."""
+        if event["error"]:
+            fail(BackendError(event["error"]))
+        if event["timed_out"]:
+            fail(BackendError(f"the run did not end within {self.timeout} s; it goes on"))
+        return conclude(context, self._backend(), Handle.parse(self.handle), Status.from_json(event["status"]))
+
+    def _backend(self) -> Backend:
+        settings = LMEvalHook(self.lmeval_conn_id).settings
+        return make_backend(settings, Handle.parse(self.handle).backend)

@@ -1,0 +1,39 @@
+"""The typed description of an evaluation: what to run, never where.
+
+The same :class:`EvalSpec` drives every backend, is validated when a DAG file is parsed (constant specs) or after rendering
+(templated ones), is what the trigger form shows, and is hashed into every result. Only checks that need no knowledge of
+lm-eval's catalogue live here; the others are in ``plan/``.
+"""
+
+from airflow_provider_lmeval.spec.base import EnvRef
+from airflow_provider_lmeval.spec.evaluation import EvalSpec
+from airflow_provider_lmeval.spec.models import (
+    HFModel,
+    LocalChatCompletionsModel,
+    LocalCompletionsModel,
+    Model,
+    OpenAIChatCompletionsModel,
+    OpenAICompletionsModel,
+    OtherModel,
+    TextSynthModel,
+    VLLMModel,
+    WatsonxModel,
+)
+from airflow_provider_lmeval.spec.unitxt import UnitxtArtifacts, UnitxtRecipe
+
+__all__ = [
+    "EnvRef",
+    "EvalSpec",
+    "HFModel",
+    "LocalChatCompletionsModel",
+    "LocalCompletionsModel",
+    "Model",
+    "OpenAIChatCompletionsModel",
+    "OpenAICompletionsModel",
+    "OtherModel",
+    "TextSynthModel",
+    "UnitxtArtifacts",
+    "UnitxtRecipe",
+    "VLLMModel",
+    "WatsonxModel",
+]

@@ -1,0 +1,1 @@
+"""Waiting for a run without holding a worker slot."""

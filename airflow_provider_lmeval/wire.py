@@ -1,0 +1,387 @@
+"""The protocol between Airflow's side and the driver, in one file that both import.
+
+The driver runs where neither Airflow nor pydantic exist, possibly in an older or newer copy than the one that started it,
+so everything that crosses the border is named here: the request, the status, the events between the driver's two
+processes, the layout of a run directory, exit codes. Standard library only. ``PROTOCOL`` changes when a reader of the old
+version would misread a document; unknown keys are ignored by readers and never change it.
+
+The vocabulary of states and reasons is LMEvalJob's (``api/lmes/v1alpha1`` of the TrustyAI service operator): *Complete*
+means "ended", and the reason tells how.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from airflow_provider_lmeval.errors import ProtocolError
+
+PROTOCOL = 1
+"""Version of every document in this file."""
+
+TOKEN_HEADER = "X-LMEval-Token"  # noqa: S105 - the name of a header
+"""Carries the run's token. Not ``Authorization``: the Kubernetes API server's proxy does not forward that header."""
+DRIVER_HEADER = "X-LMEval-Driver"
+"""Marks every answer of the driver, so that a proxy's 401 or 503 is not mistaken for the driver's."""
+
+
+class State(StrEnum):
+    """States of a run, as LMEvalJob names them. *Complete* means ended; the reason tells how."""
+
+    NEW = "New"
+    SCHEDULED = "Scheduled"
+    RUNNING = "Running"
+    COMPLETE = "Complete"
+    CANCELLED = "Cancelled"
+    SUSPENDED = "Suspended"
+
+    @property
+    def ended(self) -> bool:
+        """Whether a run in this state will not change any more."""
+        return self in (State.COMPLETE, State.CANCELLED)
+
+
+class Reason(StrEnum):
+    """How a run ended, as LMEvalJob names it."""
+
+    NO_REASON = "NoReason"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+
+class Cause(StrEnum):
+    """Why a run did not succeed. Decides whether a retry can help; see ``RETRYABLE``."""
+
+    BAD_SPEC = "bad_spec"
+    UNKNOWN_TASK = "unknown_task"
+    DATASET = "dataset"
+    MODEL_LOAD = "model_load"
+    ENDPOINT = "endpoint"
+    OUT_OF_MEMORY = "out_of_memory"
+    HUNG = "hung"
+    DEADLINE = "deadline"
+    CODE_DENIED = "code_denied"
+    ONLINE_DENIED = "online_denied"
+    STORAGE = "storage"
+    KILLED = "killed"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal"
+    EVICTED = "evicted"
+    PREEMPTED = "preempted"
+    NODE_LOST = "node_lost"
+    UNSCHEDULABLE = "unschedulable"
+    CLAIM_PENDING = "claim_pending"
+    IMAGE = "image"
+    NOT_STARTED = "not_started"
+    QUOTA = "quota"
+    POD_REJECTED = "pod_rejected"
+    FORBIDDEN = "forbidden"
+
+
+CLUSTER_CAUSES = frozenset(
+    {
+        Cause.EVICTED, Cause.PREEMPTED, Cause.NODE_LOST, Cause.UNSCHEDULABLE, Cause.CLAIM_PENDING, Cause.IMAGE,
+        Cause.NOT_STARTED, Cause.QUOTA, Cause.POD_REJECTED, Cause.FORBIDDEN,
+    }
+)  # fmt: skip
+"""Causes that a cluster gives, and no driver ever ends with."""
+
+EXIT_CODES: dict[Cause, int] = {
+    Cause.INTERNAL: 1,
+    Cause.BAD_SPEC: 2,
+    Cause.UNKNOWN_TASK: 3,
+    Cause.DATASET: 4,
+    Cause.MODEL_LOAD: 5,
+    Cause.ENDPOINT: 6,
+    Cause.OUT_OF_MEMORY: 7,
+    Cause.HUNG: 8,
+    Cause.DEADLINE: 9,
+    Cause.CODE_DENIED: 10,
+    Cause.ONLINE_DENIED: 11,
+    Cause.STORAGE: 12,
+    Cause.KILLED: 137,
+    Cause.CANCELLED: 143,
+}
+"""Exit status of the driver by cause; 0 is success. 137 and 143 are what a shell reports for SIGKILL and SIGTERM."""
+
+RETRYABLE = frozenset(
+    {Cause.ENDPOINT, Cause.OUT_OF_MEMORY, Cause.HUNG, Cause.STORAGE, Cause.KILLED, Cause.INTERNAL, Cause.DATASET}
+) | (CLUSTER_CAUSES - {Cause.POD_REJECTED, Cause.FORBIDDEN})
+"""Causes that another try may cure. A bad spec, a denied permission or a model that cannot load stays what it is."""
+
+
+class Phase(StrEnum):
+    """What a running driver is doing, in this order."""
+
+    PREPARING = "preparing"
+    LOADING_TASKS = "loading tasks"
+    CHECKING_ENDPOINT = "checking endpoint"
+    LOADING_MODEL = "loading model"
+    EVALUATING = "evaluating"
+    AGGREGATING = "aggregating"
+    SAVING = "saving"
+
+
+class Document:
+    """A dataclass that is a JSON object on the wire; readers ignore keys they do not know."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON data, ``protocol`` included."""
+        return {"protocol": PROTOCOL, **dataclasses.asdict(self)}  # type: ignore[call-overload]
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Build the document from decoded JSON.
+
+        :param data: what ``json.loads`` returned.
+        :raises ProtocolError: not an object, another protocol version, or a field is missing.
+        """
+        if not isinstance(data, dict):
+            raise ProtocolError(f"{cls.__name__}: expected a JSON object, found {type(data).__name__}")
+        if data.get("protocol") != PROTOCOL:
+            raise ProtocolError(
+                f"{cls.__name__}: protocol {data.get('protocol')!r} is not supported; this version speaks {PROTOCOL}. "
+                "Use the same release of airflow-provider-lmeval in Airflow and in the evaluation image."
+            )
+        known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        try:
+            return cls(**{k: v for k, v in data.items() if k in known})
+        except TypeError as error:
+            raise ProtocolError(f"{cls.__name__}: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(Document):
+    """Everything the driver needs to know; written by ``plan/``, holds references to secrets and never their values.
+
+    Wherever a JSON object consists of the single key ``env`` (``{"env": "NAME"}``) in ``model_args`` or ``env``, the
+    driver puts the value of its own environment variable ``NAME``, provided ``NAME`` is in ``allowed_env``.
+
+    :param run_id: name of the run: letters, digits, ``.``, ``_`` and ``-``.
+    :param spec_hash: content hash of the spec (``EvalSpec.content_hash``), part of the fingerprint.
+    :param model: lm-eval's model type, as ``lm-eval run --model`` takes it.
+    :param model_args: lm-eval's ``--model_args`` as a mapping; values of any JSON type.
+    :param tasks: names of tasks, groups and tags, and wildcards; resolved by the driver against what lm-eval offers.
+    :param inline_tasks: lm-eval task or group configurations (what a task YAML holds).
+    :param unitxt: unitxt recipes, each ``{"task": name, "recipe": {...}, "artifacts": {...}}``.
+    :param families: directories below ``lm_eval/tasks`` that hold those of ``tasks`` that the catalogue knows; empty means
+        index everything, and so does a name that is found neither there nor in ``include_paths``.
+    :param catalog_version: the lm-eval version ``families`` was computed for; another version indexes everything.
+    :param include_paths: further directories with task YAML files (``--include_path``).
+    :param evaluate: keyword arguments of the evaluation, under lm-eval's names; see ``EVALUATE_KEYS``.
+    :param checkpoint: ``task`` evaluates and keeps one task at a time; ``none`` sends all in one call as lm-eval does.
+    :param env: the child's further environment variables: literal strings or ``{"env": "NAME"}``.
+    :param allowed_env: names of environment variables that may be referred to (the administrator's list).
+    :param allow_online: downloads and endpoints beyond this machine are allowed.
+    :param allow_code_execution: tasks that run model-generated or task-supplied code are allowed.
+    :param store: where to copy results: ``{"url": fsspec URL, "options": {...}}``, or None to leave them where they are.
+    :param status_server: ``{"host", "port", "token_sha256"}`` to serve the status over HTTP, or None.
+    :param slots: ``{"directory", "count"}``: wait as *New* until one of ``count`` lock files is free, or None.
+    :param timeout_s: end the evaluation after so many seconds (cause ``deadline``), or None.
+    :param no_progress_s: end it after so many seconds without any progress (cause ``hung``), or None.
+    :param grace_s: seconds between SIGTERM and SIGKILL.
+    :param log_limit_bytes: cap of each kept log; the middle is left out.
+    :param equivalent_command: ``lm-eval run …`` that gives the same scores; logged, never executed.
+    """
+
+    run_id: str
+    spec_hash: str
+    model: str
+    model_args: dict[str, Any]
+    tasks: list[str] = field(default_factory=list)
+    inline_tasks: list[dict[str, Any]] = field(default_factory=list)
+    unitxt: list[dict[str, Any]] = field(default_factory=list)
+    families: list[str] = field(default_factory=list)
+    catalog_version: str | None = None
+    include_paths: list[str] = field(default_factory=list)
+    evaluate: dict[str, Any] = field(default_factory=dict)
+    checkpoint: str = "task"
+    env: dict[str, Any] = field(default_factory=dict)
+    allowed_env: list[str] = field(default_factory=list)
+    allow_online: bool = False
+    allow_code_execution: bool = False
+    store: dict[str, Any] | None = None
+    status_server: dict[str, Any] | None = None
+    slots: dict[str, Any] | None = None
+    timeout_s: float | None = None
+    no_progress_s: float | None = None
+    grace_s: float = 10.0
+    log_limit_bytes: int = 4 * 1024 * 1024
+    equivalent_command: list[str] = field(default_factory=list)
+
+
+EVALUATE_KEYS = (
+    "num_fewshot", "limit", "samples", "batch_size", "max_batch_size", "device", "gen_kwargs", "system_instruction",
+    "apply_chat_template", "fewshot_as_multiturn", "bootstrap_iters", "log_samples", "predict_only", "write_out",
+    "check_integrity", "use_cache", "random_seed", "numpy_seed", "torch_seed", "fewshot_seed", "trust_remote_code",
+    "metadata",
+)  # fmt: skip
+"""Keys of ``Request.evaluate``, lm-eval's own names (``lm_eval/_cli/run.py``, ``simple_evaluate``)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status(Document):
+    """What a run is doing now: the content of ``status.json`` and of ``GET /v1/status``.
+
+    :param state: a :class:`State`; ``reason``: a :class:`Reason`; ``cause``: a :class:`Cause` or None.
+    :param message: for people: the exception's own words, or what is being waited for.
+    :param phase: a :class:`Phase`, or None before and after.
+    :param progress: ``{"done", "total", "rate" (requests/s), "eta_s", "task", "tasks_done", "tasks_total"}``.
+    :param started: POSIX time, seconds, of the driver's start; ``updated``: of this document; ``ended``: of the end.
+    :param pid: of the driver; ``pid_start``: its start time as the operating system counts it, so that a reused pid is
+        not mistaken for it; ``host``: where it runs.
+    """
+
+    run_id: str
+    state: str = State.NEW
+    reason: str = Reason.NO_REASON
+    cause: str | None = None
+    message: str | None = None
+    phase: str | None = None
+    progress: dict[str, Any] = field(default_factory=dict)
+    started: float | None = None
+    updated: float | None = None
+    ended: float | None = None
+    pid: int | None = None
+    pid_start: str | None = None
+    host: str | None = None
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Names of the files in a run directory; the same names below a run's prefix in the store.
+
+    :param root: the directory; ``result.json`` and everything it refers to lie below it.
+    """
+
+    root: Path
+
+    @property
+    def request(self) -> Path:
+        return self.root / "request.json"
+
+    @property
+    def status(self) -> Path:
+        return self.root / "status.json"
+
+    @property
+    def result(self) -> Path:
+        return self.root / RESULT_NAME
+
+    @property
+    def marker(self) -> Path:
+        return self.root / MARKER_NAME
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def tasks(self) -> Path:
+        return self.root / "tasks"
+
+    @property
+    def scratch(self) -> Path:
+        """Working files that are of no use after the run (generated task YAML, the child's TMPDIR)."""
+        return self.root / "scratch"
+
+    def task(self, name: str) -> Path:
+        """Directory of one finished task."""
+        return self.tasks / safe_name(name)
+
+
+RESULT_NAME = "result.json"
+"""The result document: schema in ``results/model.py``."""
+MARKER_NAME = "_COMPLETE.json"
+"""Written last: ``{"protocol", "run_id", "files": {path: {"sha256", "bytes"}}}``. Without it there is no result."""
+STORED_DIRECTORIES = ("tasks", "logs")
+"""What is stored beside ``result.json``."""
+KEPT_FILES = frozenset({"result.json", "scores.jsonl.gz", "samples.jsonl.gz", "stdout.log", "stderr.log"})
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def safe_name(name: str, limit: int = 80) -> str:
+    """Return a file name for any string: unchanged if it is one already, else shortened and made unique by a hash.
+
+    :param name: any text, task names with ``/``, ``..``, quotes or newlines included.
+    :param limit: longest name returned, in characters.
+    """
+    cleaned = _UNSAFE.sub("_", name).lstrip(".-")[: limit - 9]
+    if cleaned == name and name:
+        return name
+    return f"{cleaned or 'x'}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never half of it.
+
+    :param path: replaced if it exists; its directory must exist.
+    :raises OSError: no space, no permission.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def file_digest(path: Path) -> dict[str, Any]:
+    """Return what vouches for a file's content: ``{"sha256": hexadecimal, "bytes": size}``.
+
+    :raises OSError: it cannot be read.
+    """
+    with open(path, "rb") as stream:
+        return {"sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "bytes": path.stat().st_size}
+
+
+def dump(data: Any, *, sort_keys: bool = True) -> bytes:
+    """Encode strict JSON: NaN and Infinity are errors, not tokens other readers choke on.
+
+    :param sort_keys: equal data gives equal bytes. Not for requests: in unitxt artifacts the order of keys has a meaning.
+    """
+    return json.dumps(data, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False, indent=1).encode(
+        "utf-8", "replace"
+    )
+
+
+def is_env_reference(value: Any) -> bool:
+    """Whether ``value`` refers to an environment variable: ``{"env": "NAME"}`` and nothing else."""
+    return isinstance(value, dict) and set(value) == {"env"} and isinstance(value["env"], str)
+
+
+def process_start(pid: int) -> str | None:
+    """Return the start time of a process, as an opaque text to compare, or None when it does not run.
+
+    :param pid: process id on this machine.
+
+    Linux: field 22 of ``/proc/PID/stat`` (proc(5)), a zombie counts as not running. Elsewhere ``ps -o lstart=``.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return None if Path("/proc/self/stat").exists() else _ps_start(pid)
+    except ProcessLookupError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _ps_start(pid: int) -> str | None:
+    import subprocess
+
+    done = subprocess.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None

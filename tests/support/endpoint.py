@@ -1,0 +1,56 @@
+"""A served model that answers a few requests and then keeps its callers waiting: what a hanging server looks like."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+
+class HangingEndpoint:
+    """An OpenAI-compatible completions endpoint on loopback.
+
+    :param answers: requests it answers before it falls silent.
+    """
+
+    def __init__(self, answers: int = 1) -> None:
+        self.requests = 0
+        self.silent = threading.Event()
+        self._over = threading.Event()
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                endpoint.requests += 1
+                if endpoint.requests > answers:
+                    endpoint.silent.set()
+                    endpoint._over.wait()
+                    return
+                body = json.dumps({"choices": [{"index": 0, "text": "red", "logprobs": None}]}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/v1/completions"
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

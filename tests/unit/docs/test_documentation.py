@@ -1,0 +1,108 @@
+"""The documentation names what exists, and what exists is documented."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from airflow_provider_lmeval.gate import Rule, RuleSet, health
+from airflow_provider_lmeval.get_provider_info import get_provider_info
+from airflow_provider_lmeval.plan import Grants, check
+from airflow_provider_lmeval.spec import EvalSpec
+from airflow_provider_lmeval.spec.evaluation import REFUSED
+from airflow_provider_lmeval.spec.models import TYPED_MODELS
+from airflow_provider_lmeval.wire import EXIT_CODES, RETRYABLE
+
+ROOT = Path(__file__).parents[3]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def table(text: str, column: int = 0) -> list[str]:
+    """Code words in one column of a page's tables."""
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("| ")]
+    return [word for row in rows if len(row) > column for word in re.findall(r"`([^`]+)`", row[column])]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_every_field_of_the_spec_is_documented() -> None:
+    assert set(EvalSpec.model_fields) <= set(table(page("spec.md")))
+
+
+def test_every_model_type_is_documented() -> None:
+    assert set(TYPED_MODELS) <= set(table(page("spec.md")))
+
+
+def test_every_refused_option_is_documented() -> None:
+    assert [name for name in REFUSED if f"`{name}`" not in page("spec.md")] == []
+
+
+def test_every_rule_field_and_policy_is_documented() -> None:
+    assert set(Rule.model_fields) <= set(table(page("gate.md")))
+    assert [name for name in RuleSet.model_fields if f"`{name}`" not in page("gate.md")] == []
+
+
+def test_every_health_check_is_documented() -> None:
+    known = re.findall(r"^([a-z-]+) +(?:ERROR|WARN) ", str(health.__doc__), re.MULTILINE)
+    assert len(known) >= 10
+    assert set(known) <= set(table(page("gate.md")))
+
+
+def test_every_option_is_documented_with_its_default() -> None:
+    options = get_provider_info()["config"]["lmeval"]["options"]
+    rows = {
+        line.split("|")[1].strip().strip("† ").strip("`"): line
+        for line in page("operations.md").splitlines()
+        if line.startswith("| `")
+    }
+    for name, option in options.items():
+        assert name in rows
+        assert not option["default"] or f"`{option['default']}`" in rows[name]
+
+
+def test_every_cause_is_documented_with_its_exit_code_and_what_a_retry_does() -> None:
+    rows = {
+        line.split("|")[1].strip(" `"): [cell.strip() for cell in line.split("|")]
+        for line in page("operations.md").splitlines()
+        if line.startswith("| `")
+    }
+    for cause, code in EXIT_CODES.items():
+        assert rows[cause][2] == str(code)
+        assert rows[cause][3] == ("yes" if cause in RETRYABLE else "no")
+
+
+@pytest.mark.parametrize("text", [text for path in PAGES for text in blocks(path.read_text(encoding="utf-8"), "yaml")])
+def test_every_example_of_a_spec_is_valid(text: str) -> None:
+    data = yaml.safe_load(text)
+    whole = {"model": {"type": "hf", "pretrained": "/models/candidate"}} | data
+    if "tasks" not in whole and "unitxt" not in whole:
+        whole["tasks"] = ["arc_easy"]
+    granted = Grants(online=True, code_execution=True, env=frozenset({"OPENAI_API_KEY"}))
+    assert [problem for problem in check(EvalSpec.parse(whole), granted) if problem.level == "error"] == []
+
+
+def test_every_link_leads_somewhere() -> None:
+    broken = [
+        f"{path.name}: {target}"
+        for path in [*PAGES, ROOT / "CONTRIBUTING.md"]
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8"))
+        if not target.startswith("http") and not (path.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_the_readmes_dag_is_a_dag_of_four_tasks() -> None:
+    (code,) = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")
+    assert len([line for line in code.splitlines() if line.strip() and "import" not in line]) <= 15
+    space: dict[str, object] = {}
+    exec(compile(code.replace("\nfine_tune()\n", "\nDAG = fine_tune()\n"), "README.md", "exec"), space)
+    assert set(space["DAG"].task_ids) == {"train", "evaluate", "gate", "promote"}

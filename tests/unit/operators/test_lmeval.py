@@ -1,0 +1,179 @@
+"""The operator, executed with scripted runs: what reaches XCom, what is raised, what is stopped."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from importlib.util import find_spec
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
+
+from airflow_provider_lmeval.errors import SpecError, UnknownTaskError
+from airflow_provider_lmeval.operators.lmeval import REDEFERS, LMEvalOperator
+from airflow_provider_lmeval.triggers.lmeval import LMEvalTrigger
+from tests.support.context import context
+from tests.support.scripts import endless, failure, success
+
+SPEC = {"model": {"type": "hf", "pretrained": "/models/candidate"}, "tasks": ["arc_easy"]}
+
+
+def operator(conn_id: str | None = None, **fields: object) -> LMEvalOperator:
+    return LMEvalOperator(**{"task_id": "evaluate", "spec": SPEC, "lmeval_conn_id": conn_id} | fields)
+
+
+def deferred(task: LMEvalOperator, ctx: dict) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as caught:
+        task.execute(ctx)
+    return caught.value
+
+
+async def event_of(deferral: TaskDeferred) -> dict:
+    async for event in deferral.trigger.run():
+        return event.payload
+    raise AssertionError("the trigger ended without an event")
+
+
+def test_a_constant_spec_is_checked_when_the_dag_is_parsed() -> None:
+    with pytest.raises(SpecError, match="limit"):
+        operator(spec=SPEC | {"limit": 0})
+    with pytest.raises(UnknownTaskError, match="hellaswag"):
+        operator(spec=SPEC | {"tasks": ["helaswag"]})
+
+
+@pytest.mark.parametrize("value", ["{{ params.model }}", "{% if x %}a{% endif %}"])
+def test_a_templated_spec_is_left_until_it_is_rendered(value: str) -> None:
+    assert operator(spec=SPEC | {"tasks": [value]}).spec["tasks"] == [value]
+
+
+def test_permissions_are_not_asked_for_while_parsing() -> None:
+    operator(spec=SPEC | {"tasks": ["humaneval"], "allow_code_execution": True, "allow_online": True})
+
+
+@pytest.mark.skipif(find_spec("lm_eval") is None, reason="needs lm-eval (the driver extra)")
+def test_a_denied_permission_fails_for_good_before_anything_starts(scripted) -> None:
+    ctx = context()
+    with pytest.raises(AirflowFailException, match=r"\[lmeval\] allow_online"):
+        operator(scripted(success()), spec=SPEC | {"allow_online": True}, backend="local").execute(ctx)
+    assert ctx["ti"].xcoms == {}
+
+
+async def test_a_run_through_deferral_gives_its_scores(scripted) -> None:
+    task, ctx = operator(scripted(success())), context()
+    deferral = deferred(task, ctx)
+    assert isinstance(deferral.trigger, LMEvalTrigger)
+    found = task.resume(ctx, event=await event_of(deferral), **deferral.kwargs)
+    assert found["reason"] == "Succeeded"
+    assert found["run_id"] == ctx["ti"].xcoms["handle"]["run_id"]
+    assert found["results"]
+    assert ctx["ti"].xcoms["return_value"] == found
+
+
+def test_without_deferral_the_worker_waits(scripted) -> None:
+    ctx = context()
+    assert operator(scripted(success(0.1)), deferrable=False).execute(ctx)["reason"] == "Succeeded"
+
+
+def test_without_waiting_the_handle_is_returned(scripted) -> None:
+    ctx = context()
+    handle = operator(scripted(endless()), wait_for_completion=False).execute(ctx)
+    assert handle["backend"] == "memory"
+    assert ctx["ti"].xcoms == {"handle": handle}
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        ("endpoint", AirflowException),
+        ("out_of_memory", AirflowException),
+        ("bad_spec", AirflowFailException),
+        ("model_load", AirflowFailException),
+    ],
+)
+def test_the_cause_decides_whether_airflow_tries_again(scripted, cause: str, kind: type[Exception]) -> None:
+    ctx = context()
+    with pytest.raises(AirflowException, match=f"{cause}: it said so") as caught:
+        operator(scripted(failure(cause, "it said so")), deferrable=False).execute(ctx)
+    assert type(caught.value) is kind
+    pushed = ctx["ti"].xcoms["return_value"]
+    assert (pushed["reason"], pushed["cause"], pushed["results"]) == ("Failed", cause, {})
+
+
+def test_a_failed_and_a_successful_summary_have_the_same_keys(scripted) -> None:
+    good, bad = context(), context()
+    operator(scripted(success()), deferrable=False).execute(good)
+    with pytest.raises(AirflowException):
+        operator(scripted(failure("hung", "x")), deferrable=False).execute(bad)
+    assert set(good["ti"].xcoms["return_value"]) == set(bad["ti"].xcoms["return_value"])
+
+
+def test_killing_the_task_stops_the_run(scripted) -> None:
+    task, ctx = operator(scripted(endless())), context(dag_id="killed")
+    deferral = deferred(task, ctx)
+    task.on_kill()
+    handle = task._handle
+    assert handle is not None
+    assert task._backend().status(handle).state == "Cancelled"
+    assert deferral.kwargs["handle"] == handle.to_json()
+
+
+def test_a_task_killed_while_it_starts_leaves_nothing_running(scripted) -> None:
+    task, ctx = operator(scripted(endless())), context(dag_id="killed-early")
+    task.on_kill()
+    with pytest.raises(AirflowException, match="killed"):
+        task.execute(ctx)
+    assert "handle" not in ctx["ti"].xcoms
+
+
+def test_execution_timeout_reaches_the_trigger(scripted) -> None:
+    ctx = context()
+    deferral = deferred(operator(scripted(endless()), execution_timeout=timedelta(minutes=5)), ctx)
+    start = ctx["ti"].start_date.timestamp()
+    assert deferral.trigger.deadline == pytest.approx(start + 300)
+    assert deferral.timeout > timedelta(minutes=5)
+
+
+async def test_a_run_stopped_by_execution_timeout_says_so(scripted) -> None:
+    task, ctx = operator(scripted(endless()), execution_timeout=timedelta(seconds=0.05)), context(dag_id="timed-out")
+    deferral = deferred(task, ctx)
+    event = await event_of(deferral)
+    with pytest.raises(AirflowException, match="execution_timeout"):
+        task.resume(ctx, event=event, **deferral.kwargs)
+    assert task._backend().status(task._handle).state == "Cancelled"
+    assert ctx["ti"].xcoms["return_value"]["reason"] == "Cancelled"
+
+
+def test_a_crashed_trigger_is_replaced_twice_then_the_run_is_stopped(scripted) -> None:
+    task, ctx = operator(scripted(endless())), context(dag_id="crashing")
+    deferred(task, ctx)
+    for _ in range(REDEFERS):
+        with pytest.raises(TaskDeferred):
+            task.resume_execution("__fail__", {"error": "Trigger failure", "traceback": ["boom"]}, ctx)
+    with pytest.raises(Exception, match="Trigger failure"):
+        task.resume_execution("__fail__", {"error": "Trigger failure", "traceback": ["boom"]}, ctx)
+    assert task._backend().status(task._handle).state == "Cancelled"
+
+
+def test_a_deferral_that_airflow_timed_out_stops_the_run(scripted) -> None:
+    task, ctx = operator(scripted(endless())), context(dag_id="defer-timeout")
+    deferred(task, ctx)
+    with pytest.raises(Exception, match="timeout"):
+        task.resume_execution("__fail__", {"error": "Trigger timeout"}, ctx)
+    assert task._backend().status(task._handle).state == "Cancelled"
+
+
+def test_a_run_that_cannot_be_followed_is_stopped(scripted) -> None:
+    task, ctx = operator(scripted(endless())), context(dag_id="unreachable")
+    deferral = deferred(task, ctx)
+    with pytest.raises(AirflowException, match="no status"):
+        task.resume(ctx, event={"error": "no status", "status": None, "timed_out": False}, **deferral.kwargs)
+    assert task._backend().status(task._handle).state == "Cancelled"
+
+
+async def test_an_event_about_another_run_does_not_end_this_one(scripted) -> None:
+    task, ctx = operator(scripted(endless())), context(dag_id="foreign-event")
+    deferral = deferred(task, ctx)
+    event = {"run_id": "cleared-before", "status": None, "error": "run cleared-before: gone", "timed_out": False}
+    with pytest.raises(TaskDeferred) as again:
+        task.resume(ctx, event=event, **deferral.kwargs)
+    assert again.value.trigger.handle == deferral.trigger.handle
+    assert task._backend().status(task._handle).state == "Running"
