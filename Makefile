@@ -14,7 +14,7 @@ PY := $(VENV)/bin/python
 ARGS ?=
 
 .PHONY: help setup demo airflow test test-unit test-driver test-airflow test-lowest check lint types layers format \
-	bench bench-driver bench-import catalog constraints changelog clean
+	bench bench-driver bench-gate bench-import catalog constraints changelog clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,13 +67,17 @@ format: $(STAMP) ## format, and repair what can be repaired by itself
 	@$(VENV)/bin/ruff format
 	@$(VENV)/bin/ruff check --fix
 
-bench: bench-import bench-driver ## all benchmarks, one JSON line each
+bench: bench-import bench-driver bench-gate ## all benchmarks, one JSON line each
 
 bench-driver: $(STAMP) ## our driver against `lm-eval run`: wall time, and the same scores
 	@$(PY) -m tests.benchmarks.bench_driver
 
 bench-import: $(STAMP) ## what the public modules add to `import airflow.sdk`
 	@$(PY) -m tests.benchmarks.bench_import
+
+bench-gate: $(STAMP) ## how often the gate is wrong, simulated; and what a gate costs
+	@$(PY) -m tests.benchmarks.bench_gate
+	@$(PY) -m tests.benchmarks.bench_gate_size
 
 catalog: $(STAMP) ## regenerate the catalogue from the installed lm-eval
 	@$(PY) -m airflow_provider_lmeval.catalog.generate

@@ -107,7 +107,7 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["software"],
             }
         ],
-        "operators": modules("operators.lmeval", "operators.gate"),
+        "operators": modules("operators.lmeval", "operators.gate", "operators.promote"),
         "sensors": modules("sensors.lmeval"),
         "hooks": modules("hooks.lmeval"),
         "triggers": modules("triggers.lmeval"),

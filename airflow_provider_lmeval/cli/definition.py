@@ -23,6 +23,8 @@ def get_lmeval_cli_commands() -> list[Any]:
                 command("ls", "List what can be evaluated", "listing", parser.add_ls_arguments),
                 command("run", "Evaluate on this machine", "run", parser.add_run_arguments),
                 command("validate", "Check a spec", "validate", parser.add_validate_arguments),
+                command("gate", "Decide on stored evidence", "gate", parser.add_gate_arguments),
+                command("power", "What a suite could decide", "power", parser.add_power_arguments),
             ],
         )
     ]
@@ -49,8 +51,8 @@ def _arg(action: argparse.Action, arg: Any) -> Any:
     flags = tuple(action.option_strings) or (action.dest,)
     if isinstance(action, argparse._StoreTrueAction):
         return arg(flags, help=action.help, action="store_true")
-    known = {"help": action.help, "choices": action.choices, "nargs": action.nargs, "metavar": action.metavar}
-    given = {key: value for key, value in known.items() if value is not None}
+    names = ("help", "choices", "nargs", "metavar", "default")
+    given = {key: value for key in names if (value := getattr(action, key)) is not None}
     if isinstance(action, argparse._AppendAction):
-        given |= {"action": "append", "default": action.default}
+        given["action"] = "append"
     return arg(flags, **given)

@@ -18,7 +18,7 @@ def build_parser(prog: str = "airflow-lmeval") -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(prog=prog, description="Evaluate language models with lm-evaluation-harness.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_ls, add_run, add_validate):
+    for add in (add_ls, add_run, add_validate, add_gate, add_power):
         add(commands)
     return parser
 
@@ -68,6 +68,58 @@ def add_validate_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``validate``."""
     parser.add_argument("spec", help="YAML file with an evaluation spec; - reads standard input")
     parser.add_argument("--show", action="store_true", help="print the spec as it was understood")
+
+
+def add_gate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``gate``."""
+    parser = commands.add_parser(
+        "gate",
+        help="decide on stored evidence",
+        description="Hold an evaluation against rules and a baseline. Exit status: 0 PASS or WARN, 1 FAIL, 2 usage, "
+        "3 INCONCLUSIVE, 4 ERROR.",
+    )
+    add_gate_arguments(parser)
+    parser.set_defaults(command="gate")
+
+
+def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``gate``."""
+    parser.add_argument("candidate", help="directory or URI of results: ours, lm-eval's, NeMo Evaluator's, EvalHub's")
+    parser.add_argument("baseline", nargs="?", help="results to compare with, or promoted:NAME/SUITE")
+    parser.add_argument(
+        "--rules", default="no_regression", help="YAML file, - for standard input, or a ready set's name"
+    )
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON instead of a table")
+    parser.add_argument("--report", metavar="FILE", help="write a report to this file: .html, or .md for Markdown")
+
+
+def add_power(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``power``."""
+    parser = commands.add_parser(
+        "power",
+        help="what a suite could decide",
+        description="Tell what drop a suite of so many documents can see, and how many would decide. "
+        "Exit status: 0 if the suite decides, 1 if not, 2 usage.",
+    )
+    add_power_arguments(parser)
+    parser.set_defaults(command="power")
+
+
+def add_power_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``power``."""
+    parser.add_argument(
+        "results", nargs="*", help="a past result, for its documents; two, for how often such models disagree, too"
+    )
+    parser.add_argument(
+        "--documents", action="append", default=[], metavar="[TASK=]N", help="documents of the suite, or of one task"
+    )
+    parser.add_argument(
+        "--discordance", default="0.1", help="share of documents on which the models disagree (default: 0.1)"
+    )
+    parser.add_argument("--margin", default="0.01", help="drop to be allowed, in the metric's unit (default: 0.01)")
+    parser.add_argument("--confidence", default="0.95", help="of a decision (default: 0.95)")
+    parser.add_argument("--power", default="0.8", help="probability with which it is to decide (default: 0.8)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run_command(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import sys
 
 import yaml
 
+from airflow_provider_lmeval.gate.planning import preflight
 from airflow_provider_lmeval.hooks.settings import resolve
 from airflow_provider_lmeval.plan import check
 from airflow_provider_lmeval.spec import EvalSpec
@@ -26,6 +27,8 @@ def main(arguments: argparse.Namespace) -> int:
     problems = check(spec, resolve().grants)
     for problem in problems:
         print(f"{problem.level}: {problem.message} [{problem.id}]")
+    if thin := preflight(spec):
+        print(f"warning: {thin} [power]")
     if arguments.show:
         print(yaml.safe_dump(spec.to_data(), sort_keys=False, allow_unicode=True), end="")
     wrong = any(problem.level == "error" for problem in problems)

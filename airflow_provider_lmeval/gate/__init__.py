@@ -6,7 +6,22 @@ never a PASS.
 """
 
 from airflow_provider_lmeval.gate.decide import decide
+from airflow_provider_lmeval.gate.evidence import ScoreTables, Side
 from airflow_provider_lmeval.gate.rules import Rule, RuleSet
-from airflow_provider_lmeval.gate.verdict import Check, Difference, Finding, Outcome, Verdict
+from airflow_provider_lmeval.gate.rulesets import NO_REGRESSION
+from airflow_provider_lmeval.gate.verdict import Check, Difference, Finding, Outcome, Statistics, Verdict
 
-__all__ = ["Check", "Difference", "Finding", "Outcome", "Rule", "RuleSet", "Verdict", "decide"]
+__all__ = [
+    "NO_REGRESSION",
+    "Check",
+    "Difference",
+    "Finding",
+    "Outcome",
+    "Rule",
+    "RuleSet",
+    "ScoreTables",
+    "Side",
+    "Statistics",
+    "Verdict",
+    "decide",
+]

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_lmeval.gate.verdict import Difference
-from airflow_provider_lmeval.results.model import Fingerprint, Part, TaskFingerprint
+from airflow_provider_lmeval.results.model import Fingerprint, ModelInfo, Part, TaskFingerprint
 
 
 class Need(StrEnum):
@@ -98,6 +98,30 @@ def compare(candidate: Fingerprint, baseline: Fingerprint, tasks: Iterable[str])
         same = {Need.UNLESS_SAME_CONTENT} if _same_content(one, other) else set()
         found += _differences(TASK_FIELDS, one, other, task, excused | same)
     return found
+
+
+WHERE = frozenset({"pretrained", "model", "path", "base_url", "tokenizer", "revision"})
+"""Model arguments that say where the model is, which every candidate has to itself; its identity says which it is."""
+
+
+def compare_models(candidate: ModelInfo, baseline: ModelInfo) -> list[Difference]:
+    """Return how the two models were loaded differently: quantisation, adapters, devices. All of it may differ.
+
+    Secrets are references to variables and are left out all the same.
+    """
+    names = sorted({*candidate.args, *baseline.args} - WHERE)
+    both = [(name, candidate.args.get(name), baseline.args.get(name)) for name in names]
+    return [
+        Difference(
+            field=f"model.args.{name}",
+            candidate=one,
+            baseline=other,
+            allowed=True,
+            message=f"model.args.{name} differs: {one} for the candidate, {other} for the baseline",
+        )
+        for name, one, other in both
+        if one != other and not isinstance(one, dict) and not isinstance(other, dict)
+    ]
 
 
 def _same_content(one: TaskFingerprint, other: TaskFingerprint) -> bool:

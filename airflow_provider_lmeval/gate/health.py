@@ -15,10 +15,22 @@ limited                ERROR        a limit or chosen samples, and the rule does
 metric-missing         ERROR        the task does not report the metric, or several under that name
 metric-null            ERROR        the metric is NaN, infinite or "N/A"
 metric-without-samples ERROR        the metric is an average over nothing
+requests-failed        ERROR        documents failed or have no score; WARN within the rule's ``max_error_rate``
+scores-damaged         ERROR        a score table cannot be read, or does not match its digest
+scores-incomplete      ERROR        a score table has more or fewer documents than its score
+documents-unmatched    ERROR        documents of one side that the other does not have
+loglikelihoods-equal   ERROR        two different models gave every document the same log-likelihoods
+answers-equal          WARN         two different models gave every document the same answer
+chance-level           INCONCLUSIVE an endpoint's accuracy is that of guessing: perhaps it ignores ``echo``
+scores-missing         WARN         no score table on one side: compared by standard errors
+scores-not-comparable  WARN         a score that is no known function of its documents' scores: likewise
+not-pooled             WARN         a task whose documents cannot be pooled with others'
+identity-unknown       WARN         a compared model has neither weights digest nor revision
 baseline-is-candidate  WARN         both sides are the same run, or the same model evaluated by the same spec
 ====================== ============ ==========================================================================
 
-A result that does not match its digest or schema does not get here: reading it already failed.
+A result that does not match its digest or schema does not get here: reading it already failed. What concerns score tables
+is found in :mod:`airflow_provider_lmeval.gate.evidence`, while they are read.
 """
 
 from __future__ import annotations
@@ -26,6 +38,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from airflow_provider_lmeval.errors import MetricNotFoundError
+from airflow_provider_lmeval.gate.suspicion import failed_documents
 from airflow_provider_lmeval.gate.verdict import Finding, Outcome
 from airflow_provider_lmeval.results.model import EvalResult
 
@@ -61,15 +74,25 @@ def check_pair(candidate: EvalResult, baseline: EvalResult) -> Iterator[Finding]
             message=f"the baseline (run {baseline.run_id}) is the candidate itself: such a comparison proves nothing; "
             "name the result of the model in production",
         )
+    for side, result in (("candidate", candidate), ("baseline", baseline)):
+        if result.model.identity is None:
+            message = (
+                f"the {side}'s model has neither a weights digest nor a revision, only the name {result.model.name!r}: "
+                "nothing tells which weights were evaluated"
+            )
+            yield Finding(id="identity-unknown", severity=Outcome.WARN, subject=side, message=message)
 
 
-def check_task(result: EvalResult, side: str, task: str, metric: str, *, allow_limit: bool) -> Iterator[Finding]:
+def check_task(
+    result: EvalResult, side: str, task: str, metric: str, *, allow_limit: bool, max_error_rate: float = 0.0
+) -> Iterator[Finding]:
     """Yield what is wrong with the evidence for one metric of one task.
 
     :param side: ``candidate`` or ``baseline``.
     :param task: a task or group of the result.
     :param metric: with or without its filter.
     :param allow_limit: a part of the documents will do.
+    :param max_error_rate: share of documents without a score that will do.
     """
     part = restriction(result)
     if part and not allow_limit:
@@ -79,6 +102,7 @@ def check_task(result: EvalResult, side: str, task: str, metric: str, *, allow_l
         yield from _check_samples(result, side, leaf, limited=part is not None)
     if task in result.tasks:
         yield from _check_metric(result, side, task, metric)
+        yield from _check_failures(result, side, task, metric, max_error_rate)
 
 
 def restriction(result: EvalResult) -> str | None:
@@ -118,6 +142,18 @@ def _check_metric(result: EvalResult, side: str, task: str, name: str) -> Iterat
     if metric.n == 0:
         message = f"the {side}'s {task} computed {name} over no document; evaluate it again"
         yield _error("metric-without-samples", f"{side}: {task}", message)
+
+
+def _check_failures(result: EvalResult, side: str, task: str, name: str, max_error_rate: float) -> Iterator[Finding]:
+    """Yield that documents have no score, or one that stands for a failed request."""
+    entry = result.tasks[task]
+    try:
+        scored = result.metric(task, name).n
+    except MetricNotFoundError:
+        return
+    evaluated = entry.n_samples.effective if entry.n_samples else scored
+    if scored and (failed := max(evaluated - scored, 0) + (entry.failed or 0)):
+        yield failed_documents(side, task, failed, evaluated, max_error_rate)
 
 
 def _error(check: str, subject: str, message: str) -> Finding:

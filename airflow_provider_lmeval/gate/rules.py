@@ -16,6 +16,8 @@ from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, model
 from pydantic_core import ErrorDetails
 
 from airflow_provider_lmeval.errors import GateError
+from airflow_provider_lmeval.gate.rulesets import ready
+from airflow_provider_lmeval.gate.stats.levels import CONFIDENCE
 from airflow_provider_lmeval.results.wording import place, problem, suggest
 from airflow_provider_lmeval.spec.base import SpecModel
 
@@ -29,6 +31,7 @@ def _no_bool(value: Any) -> Any:
 Threshold = Annotated[float, BeforeValidator(_no_bool)]
 Amount = Annotated[float, BeforeValidator(_no_bool), Field(ge=0)]
 Fraction = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, lt=1)]
+Confidence = Annotated[float, BeforeValidator(_no_bool), Field(gt=0.5, lt=1)]
 Text = Annotated[str, Field(min_length=1)]
 Tier = Literal["block", "warn", "info"]
 
@@ -52,25 +55,40 @@ class Rule(SpecModel):
     """Conditions on one metric of one or more tasks. Each condition that is set becomes a check of its own."""
 
     task: Text
-    """Task or group as evaluated, or a wildcard such as `mmlu_*`. A group without scores of its own means its tasks."""
+    """Task or group as evaluated, a wildcard such as `mmlu_*`, or a tag or suite of lm-eval's. A group without scores of its
+    own means its tasks."""
     metric: Text
-    """Metric as lm-eval names it, `acc`; with its filter, `exact_match,strict-match`, where there are several."""
+    """Metric as lm-eval names it, `acc`; with its filter, `exact_match,strict-match`, where there are several; or
+    `primary`, the one that stands for the task."""
+    pool: bool = False
+    """Take the documents of all tasks together as one suite, instead of checking each task by itself."""
     floor: Threshold | None = None
     """Lowest score allowed."""
     ceiling: Threshold | None = None
     """Highest score allowed, for perplexities and error rates."""
     max_drop: Amount | None = None
-    """How much worse than the baseline it may be, in the metric's own unit: 0.01 is one point of accuracy."""
+    """How much worse than the baseline it may be, in the metric's own unit: 0.01 is one point of accuracy. The candidate
+    has to prove it."""
     max_relative_drop: Fraction | None = None
     """How much worse than the baseline it may be, as a fraction of the baseline: 0.05 is five percent."""
+    relative_guard_below: Amount | None = None
+    """A baseline below this is allowed the drop of a baseline at this value: of almost nothing, 5 % is noise."""
     min_improvement: Amount | None = None
-    """How much better than the baseline it must be, in the metric's own unit."""
+    """How much better than the baseline it must be, in the metric's own unit. The candidate has to prove it."""
     direction: Literal["higher", "lower"] | None = None
     """Which scores are better; default: what the task says. Needed where it does not say, and to correct it."""
     tier: Tier = "block"
     """`block`: must hold. `warn`: the verdict says WARN. `info`: shown only. Broken evidence is an ERROR in any tier."""
     min_samples: PositiveInt | None = None
     """With fewer documents the check is INCONCLUSIVE."""
+    max_error_rate: Fraction = 0.0
+    """Largest share of documents without a score, because their requests failed, that is put up with."""
+    confidence: Confidence | None = None
+    """How sure a decision must be; default: the rule set's. A floor or ceiling is compared with the score itself unless
+    this is set; then with its confidence bound."""
+    clustered: bool = True
+    """Of a group or pool, take subtasks for samples of its subject, so that their documents are no independent witnesses.
+    `false`: these subtasks are all that matters."""
     allow_limit: bool = False
     """Accept scores of a part of the documents (`limit` or `samples`)."""
     name: Text | None = None
@@ -83,6 +101,10 @@ class Rule(SpecModel):
             raise ValueError(f"the rule for {self.task!r} has no condition, so it checks nothing; set one of {wanted}")
         if self.floor is not None and self.ceiling is not None and self.floor > self.ceiling:
             raise ValueError(f"floor {self.floor} is above ceiling {self.ceiling}: no score can satisfy both")
+        if self.relative_guard_below is not None and self.max_relative_drop is None:
+            raise ValueError("relative_guard_below does nothing without max_relative_drop")
+        if self.pool and (self.floor is not None or self.ceiling is not None):
+            raise ValueError("a pool has no score of its own: floor and ceiling need a rule without pool")
         return self
 
     @property
@@ -106,6 +128,8 @@ class RuleSet(SpecModel):
 
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
     """Every blocking rule must hold. A rule that matches no evaluated task is an error."""
+    confidence: Confidence = CONFIDENCE
+    """How sure decisions must be, each by itself: of models at the margin at most one minus this pass."""
     on_error: Literal["block", "ask"] = "block"
     """Evidence that is missing, damaged or not comparable: `block`, or `ask` a person."""
     on_inconclusive: Literal["ask", "block", "warn"] = "ask"
@@ -113,17 +137,34 @@ class RuleSet(SpecModel):
     on_missing_baseline: Literal["warn", "ask", "block"] = "warn"
     """No baseline to compare with, as in a first run: `warn` and go on, `ask` (INCONCLUSIVE), or `block` (ERROR)."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for rule in self.rules:
+            lowest = max((other.floor for other in self._like(rule) if other.floor is not None), default=None)
+            if lowest is not None and rule.ceiling is not None and lowest > rule.ceiling:
+                both = f"must reach {lowest} and stay within {rule.ceiling}"
+                raise ValueError(f"rules contradict each other: {rule.task} {rule.metric} {both}")
+        return self
+
+    def _like(self, rule: Rule) -> list[Rule]:
+        return [other for other in self.rules if (other.task, other.metric) == (rule.task, rule.metric)]
+
     @classmethod
     def parse(cls, data: Any) -> Self:
         """Validate rules.
 
-        :param data: a rule set, a mapping with ``rules``, or just the list of rules.
+        :param data: a rule set, a mapping with ``rules``, just the list of rules, or the name of a ready set such as
+            ``no_regression``.
         :raises GateError: one line per problem: the field's path, what was found, near matches.
         """
+        if isinstance(data, str):
+            data = ready(data)
         if isinstance(data, list | tuple):
             data = {"rules": data}
         if not isinstance(data, Mapping | cls):
-            raise GateError(f"rules must be a list or a mapping with `rules:`, found {type(data).__name__}")
+            raise GateError(
+                f"rules must be a list or a mapping with `rules:`, or the name of a ready set, found {type(data).__name__}"
+            )
         try:
             return cls.model_validate(data)
         except ValidationError as error:

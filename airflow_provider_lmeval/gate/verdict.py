@@ -78,6 +78,63 @@ class Difference(Part):
     message: str
 
 
+class Flip(Part):
+    """A document that the two models scored differently."""
+
+    task: str
+    doc_id: int
+    """Position in the split; with the task it finds prompts and answers in the samples."""
+    doc_hash: str
+    candidate: Number
+    baseline: Number
+
+
+class Flips(Part):
+    """Documents on which the models differ; of right-or-wrong answers those that flipped."""
+
+    worse: int
+    """From right to wrong, or to a lower score; documents, all of them counted."""
+    better: int
+    documents: tuple[Flip, ...] = ()
+    """Some of either kind, the largest differences first."""
+
+
+class Statistics(Part):
+    """How a comparison was decided. *Damage* is how much worse the candidate is, negative for better."""
+
+    methods: tuple[str, ...]
+    paired: bool
+    """Document by document; otherwise by the two standard errors."""
+    n: int
+    clusters: int
+    """Subtasks that counted as samples of their subject; 0 for none."""
+    confidence: Number
+    margin: Number
+    """Most damage allowed; negative where an improvement is required."""
+    damage: Number
+    stderr: Number | None
+    lower: Number | None
+    """Confidence bounds of the damage, each by itself at `confidence`; None for no bound."""
+    upper: Number | None
+    p_within: Number
+    """P-value of "less damage than the margin"."""
+    p_beyond: Number
+    """P-value of "more damage than the margin", Holm-adjusted over `family`."""
+    p_worse: Number
+    """P-value of "any damage at all", Holm-adjusted over `family`."""
+    family: int
+    """Comparisons that the same condition of the same rule made."""
+    design_effect: Number | None
+    """Clustered over unclustered variance."""
+    minimum_detectable_effect: Number | None
+    """Smallest true drop that these documents would show as a drop with 80 % probability."""
+    n_to_decide: int | None = None
+    """Documents that would decide with 80 % probability, if the difference seen is the true one; None if it is decided, or
+    where no reachable number would."""
+    flips: Flips | None = None
+    """None where there are no per-document scores."""
+
+
 class Check(Part):
     """One condition of one rule on one task."""
 
@@ -95,11 +152,15 @@ class Check(Part):
     """What it counts for, given the tier."""
     value: Number | None = None
     stderr: Number | None = None
+    interval: tuple[Number, Number] | None = None
+    """Confidence bounds of `value`, each by itself at the rule's confidence."""
     n: int | None = None
     baseline: Number | None = None
     difference: Number | None = None
     """Candidate minus baseline, in the metric's own unit."""
     threshold: Number | None = None
+    statistics: Statistics | None = None
+    """How a comparison with the baseline was decided."""
     blocked_by: tuple[str, ...] = ()
     """Findings (by id) and differences (by field) because of which the score was not read."""
     message: str

@@ -13,14 +13,16 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_lmeval import _compat
 from airflow_provider_lmeval.errors import GateError, LMEvalError, SpecError
-from airflow_provider_lmeval.gate import RuleSet, Verdict, decide
+from airflow_provider_lmeval.gate import NO_REGRESSION, RuleSet, Verdict, decide
+from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
 from airflow_provider_lmeval.operators.outcome import fail
 from airflow_provider_lmeval.operators.specs import is_constant
-from airflow_provider_lmeval.results import EvalResult
-from airflow_provider_lmeval.store import open_result
+from airflow_provider_lmeval.results.readers import Evidence
+from airflow_provider_lmeval.store.baselines import resolve_baseline
+from airflow_provider_lmeval.store.evidence import read_evidence, score_tables
 
-Evidence = Mapping[str, Any] | str
-"""An evaluation: the XCom of an ``LMEvalOperator``, or the URI of its result."""
+Evaluation = Mapping[str, Any] | str
+"""The XCom of an ``LMEvalOperator``, the URI of its result, or the URI of another tool's evidence."""
 
 
 class LMEvalGateOperator(BaseOperator):
@@ -28,23 +30,27 @@ class LMEvalGateOperator(BaseOperator):
 
     XCom ``return_value``: the verdict (:meth:`Verdict.to_data`), pushed before anything raises.
 
-    :param candidate: the evaluation to judge: an evaluation task's output, or a result URI. (templated)
-    :param rules: a list of rules, a mapping with ``rules`` and policies, or YAML text. (templated)
-    :param baseline: the evaluation to compare with, or None. (templated)
+    :param candidate: the evaluation to judge: an evaluation task's output, or the URI of evidence: a result of ours,
+        the output directory of ``lm-eval run --log_samples``, or another tool's bundle. (templated)
+    :param rules: a list of rules, a mapping with ``rules`` and policies, YAML text, or the name of a ready set; None is
+        ``no_regression``: the suite as a whole must be proved no worse than the baseline. (templated)
+    :param baseline: the evaluation to compare with, ``promoted:NAME/SUITE`` for what was promoted last, or None. (templated)
+    :param lmeval_conn_id: connection of type *LM Eval* whose store holds the promotions.
     :param on_fail: what a blocking verdict does: ``fail`` the task for good, or ``skip`` it and what depends on it.
     :raises GateError: at parse time, for constant rules that cannot be right.
     """
 
-    template_fields: Sequence[str] = ("candidate", "baseline", "rules")
+    template_fields: Sequence[str] = ("candidate", "baseline", "rules", "lmeval_conn_id")
     template_fields_renderers = {"rules": "json", "candidate": "json", "baseline": "json"}
     ui_color = "#fef7e0"
 
     def __init__(
         self,
         *,
-        candidate: Evidence | Any,
-        rules: Sequence[Mapping[str, Any]] | Mapping[str, Any] | str | Any,
-        baseline: Evidence | Any | None = None,
+        candidate: Evaluation | Any,
+        rules: Sequence[Mapping[str, Any]] | Mapping[str, Any] | str | Any | None = None,
+        baseline: Evaluation | Any | None = None,
+        lmeval_conn_id: str | None = None,
         on_fail: Literal["fail", "skip"] = "fail",
         **kwargs: Any,
     ) -> None:
@@ -54,6 +60,7 @@ class LMEvalGateOperator(BaseOperator):
         self.candidate = candidate
         self.rules = rules.to_data() if isinstance(rules, RuleSet) else rules
         self.baseline = baseline
+        self.lmeval_conn_id = lmeval_conn_id
         self.on_fail = on_fail
         if is_constant(self.rules):
             _rules(self.rules)
@@ -62,9 +69,10 @@ class LMEvalGateOperator(BaseOperator):
         """Judge, push the verdict, then stop the DAG if it blocks."""
         try:
             rules = _rules(self.rules)
-            candidate = _evidence("candidate", self.candidate)
-            baseline = None if not self.baseline else _evidence("baseline", self.baseline)
-            verdict = decide(rules, candidate, baseline)
+            candidate, baseline = _evidence("candidate", self.candidate), self._baseline()
+            verdict = decide(
+                rules, candidate.result, baseline.result if baseline else None, score_tables(candidate, baseline)
+            )
         except LMEvalError as error:
             self._refuse(context, error)
         self._tell(verdict)
@@ -73,6 +81,13 @@ class LMEvalGateOperator(BaseOperator):
         if verdict.blocks:
             self._stop("\n".join([f"verdict {verdict.outcome}:", *verdict.reasons]))
         return data
+
+    def _baseline(self) -> Evidence | None:
+        """Read the evidence to compare with; None if there is none to be, as before a first promotion."""
+        named = self.baseline
+        if isinstance(named, str) and named:
+            named = resolve_baseline(named, LMEvalHook(self.lmeval_conn_id).settings.results_uri)
+        return _evidence("baseline", named) if named else None
 
     def _refuse(self, context: Any, error: LMEvalError) -> None:
         """Evidence that cannot be read is a verdict too: ERROR, on the record, and never a pass."""
@@ -95,11 +110,13 @@ def _rules(value: Any) -> RuleSet:
 
     :raises GateError: they cannot be right.
     """
+    if value is None:
+        return RuleSet.parse(NO_REGRESSION)
     return RuleSet.from_yaml(value) if isinstance(value, str) else RuleSet.parse(value)
 
 
-def _evidence(side: str, value: Any) -> EvalResult:
-    """Read an evaluation from the store.
+def _evidence(side: str, value: Any) -> Evidence:
+    """Read an evaluation; its score tables when they are asked for.
 
     :raises GateError: it names no stored result.
     :raises StoreError: the result is not there, or damaged.
@@ -109,4 +126,4 @@ def _evidence(side: str, value: Any) -> EvalResult:
         raise GateError(
             f"{side}: {value!r} names no stored result; pass the output of an evaluation that succeeded, or a result URI"
         )
-    return open_result(uri)
+    return read_evidence(uri)

@@ -67,6 +67,8 @@ class TaskResult(Part):
     """Examples in each prompt."""
     n_samples: SampleCount | None = None
     """Documents there are and documents evaluated, of a group those of its tasks."""
+    failed: Count | None = None
+    """Documents whose requests failed and that were scored all the same; None where nobody counted."""
     metrics: dict[str, Metric] = {}
     """Scores by `metric,filter`."""
     subtasks: tuple[str, ...] = ()

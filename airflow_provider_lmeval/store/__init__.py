@@ -5,6 +5,7 @@ completion marker is there. Whatever does not match the marker's digests is an e
 """
 
 from airflow_provider_lmeval.store.location import has_connection
+from airflow_provider_lmeval.store.scores import ScoreReader, score_reader
 from airflow_provider_lmeval.store.store import Store, open_result
 
-__all__ = ["Store", "has_connection", "open_result"]
+__all__ = ["ScoreReader", "Store", "has_connection", "open_result", "score_reader"]

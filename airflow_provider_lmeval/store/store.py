@@ -36,6 +36,11 @@ class Store:
         """Where the store is; local paths are absolute."""
         return self._place.url
 
+    @property
+    def place(self) -> Location:
+        """The store's directory in its file system."""
+        return self._place
+
     def uri(self, run_id: str) -> str:
         """Return where a run's results are, or will be; :func:`open_result` takes it.
 
@@ -174,11 +179,17 @@ def open_result(uri: str, storage_options: Mapping[str, Any] | None = None) -> E
     :raises ResultNotFoundError: nothing complete is there. :raises DamagedResultError: it is damaged.
     :raises StoreError: the place cannot be reached or is not a run's.
     """
+    url, run_id = run_of(uri)
+    return Store(url, storage_options).read_result(run_id)
+
+
+def run_of(uri: str) -> tuple[str, str]:
+    """Return the store's URL and the run id of a run's prefix or its ``result.json``."""
     prefix = uri.rstrip("/").removesuffix(f"/{RESULT_NAME}")
     url, slash, run_id = prefix.rpartition("/")
     if url.endswith(":/") or (slash and not url):
         url += "/"
-    return Store(url or ".", storage_options).read_result(run_id)
+    return url or ".", run_id
 
 
 def _check_run_id(run_id: str) -> str:

@@ -22,6 +22,7 @@ from typing import Any, Self
 
 import psutil
 
+from tests.support import dies_with_parent
 from tests.support.airflow_api import AirflowAPI, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -173,7 +174,7 @@ class AirflowEnv:
             "scheduler": ["--skip-serve-logs"],
             "triggerer": ["--skip-serve-logs"],
         }
-        command = [sys.executable, "-m", "airflow", name, *arguments.get(name, [])]
+        command = [sys.executable, dies_with_parent.__file__, "airflow", name, *arguments.get(name, [])]
         with open(self.home / "logs" / f"{name}.log", "ab") as log:
             self._processes[name] = subprocess.Popen(
                 command, env=self.environment, cwd=self.home, start_new_session=True,

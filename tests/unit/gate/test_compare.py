@@ -143,8 +143,21 @@ def test_a_comparison_across_differing_tasks_is_an_error_and_its_floor_is_still_
 def test_another_model_is_reported_and_compared():
     rules = RuleSet.parse([{"task": "tiny_mc", "metric": "acc", "max_drop": 0.1}])
     verdict = decide(rules, result(), result(run_id="old"))
-    assert verdict.outcome is Outcome.PASS
+    assert verdict.checks[0].outcome is Outcome.PASS
     assert [(each.field, each.allowed) for each in verdict.differences] == [("model.identity", True)]
+
+
+def test_how_the_models_were_loaded_is_reported_and_may_differ():
+    old = document(run_id="old")
+    old["model"]["args"] |= {"peft": "/adapters/7", "load_in_4bit": True, "token": {"env": "OTHER"}}
+    rules = RuleSet.parse([{"task": "tiny_mc", "metric": "acc", "max_drop": 0.1}])
+    found = {each.field: each for each in decide(rules, result(), EvalResult.parse(old)).differences}
+    assert found.keys() == {"model.identity", "model.args.peft", "model.args.load_in_4bit"}
+    assert (
+        found["model.args.peft"].message
+        == "model.args.peft differs: None for the candidate, /adapters/7 for the baseline"
+    )
+    assert all(each.allowed for each in found.values())
 
 
 def test_the_same_filter_is_compared_on_both_sides():
