@@ -1,0 +1,50 @@
+"""``python -m tests.kube --kubeconfig FILE``: serve until interrupted, for ``make test-cluster`` and the benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from tests.kube.processes import Image
+from tests.kube.server import KubeServer
+
+
+def main() -> None:
+    """Start a server, write its kubeconfig, print one JSON line about it, and wait for SIGTERM or Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m tests.kube", description=__doc__)
+    parser.add_argument("--kubeconfig", type=Path, required=True, help="file to write")
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument(
+        "--image", action="append", default=[], help="name of an image that is this Python's environment"
+    )
+    parser.add_argument(
+        "--namespace", action="append", default=["default"], help="namespaces that exist from the start"
+    )
+    parser.add_argument("--gpus", type=int, default=0, help="nvidia.com/gpu of the node")
+    parser.add_argument(
+        "--scripted", action="store_true", help="run nothing: pods wait for others to write their status"
+    )
+    chosen = parser.parse_args()
+    image = Image(path=(Path(sys.executable).parent,))
+    capacity = {"nvidia.com/gpu": str(chosen.gpus)} if chosen.gpus else {}
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with KubeServer(
+        dict.fromkeys(chosen.image, image),
+        runs=not chosen.scripted,
+        namespaces=chosen.namespace,
+        capacity=capacity,
+        port=chosen.port,
+    ) as server:
+        path = server.kubeconfig(chosen.kubeconfig, namespace=chosen.namespace[-1])
+        print(json.dumps({"url": server.url, "kubeconfig": str(path)}), flush=True)
+        stop.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""``pods/proxy``: hands a request to a port of a pod, and the pod's answer back.
+
+What is traps for clients is kept: ``Authorization`` stays here, other headers pass, the pod's status codes pass, and what
+cannot be reached is a 503 with a Status: refused at once while the pod's network exists, no route after seconds when not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from tests.kube.errors import bad_request, unavailable
+from tests.kube.kinds import PODS
+from tests.kube.routes import Request, Target
+from tests.kube.scripted import ScriptedSandbox
+
+if TYPE_CHECKING:
+    from tests.kube.cluster import Cluster
+
+Json = dict[str, Any]
+
+DROPPED = frozenset(
+    {"authorization", "host", "connection", "content-length", "transfer-encoding", "upgrade", "keep-alive"}
+)
+"""Headers that are not handed on; the impersonation headers neither."""
+
+
+async def forward(cluster: Cluster, request: Request, target: Target, body: bytes) -> web.StreamResponse:
+    """Answer a request with what the pod answers.
+
+    :raises ApiError: 404 no such pod, 400 it has no address, 503 it cannot be reached.
+    """
+    if target.rest is None and not request.path.endswith("/"):
+        return web.Response(status=301, headers={"Location": f"{request.path}/"})
+    name, port = _address(target.name)
+    pod = cluster.store.get(PODS, (target.namespace, name))
+    address = pod["status"].get("podIP")
+    if not address:
+        raise bad_request("address not allowed")
+    if port is None:
+        port = next((one["containerPort"] for one in _ports(pod)), 80)
+    worker = cluster.workers.get(pod["metadata"]["uid"])
+    sandbox = worker.sandbox if worker is not None and worker.view.sandbox else None
+    where = f"error trying to reach service: dial tcp {address}:{port}: connect:"
+    if sandbox is None or worker is None or not worker.node.online.is_set():
+        await asyncio.sleep(cluster.settings.unreachable_s)
+        raise unavailable(f"{where} no route to host")
+    path = f"/{target.rest or ''}"
+    if isinstance(sandbox, ScriptedSandbox):
+        running = any(view.running for view in worker.view.main)
+        if sandbox.script.serves is None or not running:
+            raise unavailable(f"{where} connection refused")
+        status, headers, content = sandbox.script.serves(request.method, path, request.headers)
+        return web.Response(status=status, headers=headers, body=content)
+    try:
+        return await _exchange(sandbox.new_socket, f"http://{address}:{port}{path}", request, body)
+    except aiohttp.ClientConnectorError:
+        raise unavailable(f"{where} connection refused") from None
+    except (aiohttp.ClientError, OSError):
+        raise unavailable("error trying to reach service: EOF") from None
+
+
+def _address(name: str) -> tuple[str, int | None]:
+    """Take ``[scheme:]name[:port]`` apart."""
+    parts = name.split(":")
+    if len(parts) == 3:
+        parts = parts[1:]
+    if len(parts) == 1:
+        return parts[0], None
+    if not parts[1].isdecimal():
+        raise bad_request(f'invalid pod request "{name}"')
+    return parts[0], int(parts[1])
+
+
+def _ports(pod: Json) -> list[Json]:
+    return [port for container in pod["spec"]["containers"] for port in container.get("ports") or []]
+
+
+async def _exchange(new_socket: Any, url: str, request: Request, body: bytes) -> web.StreamResponse:
+    def in_pod(_: Any) -> socket.socket:
+        found: socket.socket = new_socket()
+        found.setblocking(False)
+        return found
+
+    headers = {name: value for name, value in request.headers.items() if name.lower() not in DROPPED}
+    headers = {name: value for name, value in headers.items() if not name.lower().startswith("impersonate-")}
+    connector = aiohttp.TCPConnector(socket_factory=in_pod, force_close=True)
+    async with (
+        aiohttp.ClientSession(connector=connector, auto_decompress=False) as session,
+        session.request(
+            request.method,
+            URL(f"{url}?{request.raw_query}" if request.raw_query else url, encoded=True),
+            headers={**headers, "X-Forwarded-For": "127.0.0.1"},
+            data=body or None,
+            allow_redirects=False,
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+        ) as answer,
+    ):
+        kept = {name: value for name, value in answer.headers.items() if name.lower() not in DROPPED}
+        return web.Response(status=answer.status, headers=kept, body=await answer.read())
