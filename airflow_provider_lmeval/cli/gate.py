@@ -17,10 +17,13 @@ from rich.text import Text
 
 from airflow_provider_lmeval.errors import GateError, LMEvalError
 from airflow_provider_lmeval.gate import Check, Outcome, RuleSet, Verdict, decide
+from airflow_provider_lmeval.gate.verdict import Subject
 from airflow_provider_lmeval.hooks.settings import resolve
 from airflow_provider_lmeval.results.readers import Evidence
 from airflow_provider_lmeval.store.baselines import PREFIX, resolve_baseline
 from airflow_provider_lmeval.store.evidence import read_evidence, score_tables
+from airflow_provider_lmeval.store.location import locate
+from airflow_provider_lmeval.store.reports import check_format, make_report, write_report
 
 EXIT_CODES = {Outcome.PASS: 0, Outcome.WARN: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 3, Outcome.ERROR: 4}
 USAGE = 2
@@ -34,6 +37,8 @@ def main(arguments: argparse.Namespace) -> int:
     """Print the verdict and return its exit status."""
     try:
         rules = _rules(arguments.rules)
+        if arguments.report:
+            check_format(arguments.report)
     except GateError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
@@ -44,11 +49,12 @@ def main(arguments: argparse.Namespace) -> int:
             rules, candidate.result, baseline.result if baseline else None, score_tables(candidate, baseline)
         )
     except LMEvalError as error:
-        return _unreadable(error, as_json=arguments.json)
+        return _unreadable(error, arguments)
     if arguments.json:
         print(json.dumps(verdict.to_data()))
     else:
         _print(verdict, candidate, baseline)
+    _report(arguments.report, verdict, candidate, baseline)
     return EXIT_CODES[verdict.outcome]
 
 
@@ -77,13 +83,29 @@ def _baseline(said: str | None) -> Evidence | None:
     return read_evidence(uri)
 
 
-def _unreadable(error: LMEvalError, *, as_json: bool) -> int:
+def _unreadable(error: LMEvalError, arguments: argparse.Namespace) -> int:
     """Tell about evidence that cannot be read: a verdict, too."""
-    if as_json:
+    if arguments.json:
         said = {"schema_version": 1, "outcome": "ERROR", "action": "block", "reasons": [str(error)], "checks": []}
         print(json.dumps(said))
     print(f"verdict ERROR: {error}", file=sys.stderr)
+    subject = Subject(run_id=arguments.candidate)
+    _report(arguments.report, Verdict(outcome=Outcome.ERROR, action="block", candidate=subject, reasons=(str(error),)))
     return EXIT_CODES[Outcome.ERROR]
+
+
+def _report(
+    name: str | None, verdict: Verdict, candidate: Evidence | None = None, baseline: Evidence | None = None
+) -> None:
+    """Write the report, if one is asked for. The verdict stands without it, so its failure is told and no more."""
+    if not name:
+        return
+    directory, _, file = name.rpartition("/")
+    try:
+        place = locate(directory or ("/" if name.startswith("/") else "."))
+        write_report(place, file, make_report(name, verdict, candidate, baseline))
+    except LMEvalError as error:
+        print(f"no report: {error}", file=sys.stderr)
 
 
 def _print(verdict: Verdict, candidate: Evidence, baseline: Evidence | None) -> None:

@@ -23,6 +23,8 @@ from airflow_provider_lmeval.store.evidence import read_evidence, score_tables
 
 Evaluation = Mapping[str, Any] | str
 """The XCom of an ``LMEvalOperator``, the URI of its result, or the URI of another tool's evidence."""
+REPORT_KEY = "report_uri"
+"""XCom key of the place of the report."""
 
 
 class LMEvalGateOperator(BaseOperator):
@@ -37,6 +39,8 @@ class LMEvalGateOperator(BaseOperator):
     :param baseline: the evaluation to compare with, ``promoted:NAME/SUITE`` for what was promoted last, or None. (templated)
     :param lmeval_conn_id: connection of type *LM Eval* whose store holds the promotions.
     :param on_fail: what a blocking verdict does: ``fail`` the task for good, or ``skip`` it and what depends on it.
+    :param report: write a report as HTML below ``reports/`` in the results' store; XCom ``report_uri`` says where. A report
+        that cannot be written is a warning in the log and changes nothing.
     :raises GateError: at parse time, for constant rules that cannot be right.
     """
 
@@ -52,6 +56,7 @@ class LMEvalGateOperator(BaseOperator):
         baseline: Evaluation | Any | None = None,
         lmeval_conn_id: str | None = None,
         on_fail: Literal["fail", "skip"] = "fail",
+        report: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -62,6 +67,7 @@ class LMEvalGateOperator(BaseOperator):
         self.baseline = baseline
         self.lmeval_conn_id = lmeval_conn_id
         self.on_fail = on_fail
+        self.report = report
         if is_constant(self.rules):
             _rules(self.rules)
 
@@ -78,6 +84,8 @@ class LMEvalGateOperator(BaseOperator):
         self._tell(verdict)
         data = verdict.to_data()
         context["ti"].xcom_push(key="return_value", value=data)
+        if self.report:
+            self._report(context["ti"], verdict, candidate, baseline)
         if verdict.blocks:
             self._stop("\n".join([f"verdict {verdict.outcome}:", *verdict.reasons]))
         return data
@@ -99,6 +107,21 @@ class LMEvalGateOperator(BaseOperator):
         self.log.info("verdict %s", verdict.outcome)
         for reason in verdict.reasons:
             self.log.info("%s", reason)
+
+    def _report(self, ti: Any, verdict: Verdict, candidate: Evidence, baseline: Evidence | None) -> None:
+        """Store the report and say where it is. The verdict stands, whatever goes wrong here."""
+        from airflow_provider_lmeval.store.reports import make_report, store_report
+
+        index = "" if ti.map_index in (None, -1) else f"-{ti.map_index}"
+        path = (ti.dag_id, ti.run_id, f"{ti.task_id}{index}.html")
+        try:
+            store = LMEvalHook(self.lmeval_conn_id).settings.results_uri
+            uri = store_report(store, path, make_report(path[-1], verdict, candidate, baseline))
+        except Exception as error:  # noqa: BLE001 - a report decides nothing, so it must not stop anything either
+            self.log.warning("no report was written: %s", error)
+            return
+        self.log.info("report: %s", uri)
+        ti.xcom_push(key=REPORT_KEY, value=uri)
 
     def _stop(self, why: str) -> None:
         kind = _compat.skip_exception() if self.on_fail == "skip" else _compat.fail_exception()

@@ -17,7 +17,7 @@ from airflow_provider_lmeval.gate.evidence import ScoreTables, Side
 from airflow_provider_lmeval.results import Score
 from airflow_provider_lmeval.results.readers import Evidence, read_bundle
 from airflow_provider_lmeval.store.location import Location, explained, locate, shown
-from airflow_provider_lmeval.store.scores import score_reader
+from airflow_provider_lmeval.store.scores import sample_reader, score_reader
 from airflow_provider_lmeval.store.store import open_result
 from airflow_provider_lmeval.wire import MARKER_NAME, RESULT_NAME
 
@@ -58,7 +58,8 @@ def score_tables(candidate: Evidence, baseline: Evidence | None) -> ScoreTables:
 
 def _own(uri: str, storage_options: Mapping[str, Any] | None) -> Evidence:
     result = open_result(uri, storage_options)
-    return Evidence(result, score_reader(uri, result, storage_options), "run of this provider")
+    scores = score_reader(uri, result, storage_options)
+    return Evidence(result, scores, "run of this provider", samples=sample_reader(uri, result, storage_options))
 
 
 def _names(place: Location) -> tuple[Sequence[str], str | None]:
