@@ -13,8 +13,8 @@ LOWEST_STAMP := $(LOWEST)/.installed
 PY := $(VENV)/bin/python
 ARGS ?=
 
-.PHONY: help setup demo airflow test test-unit test-driver test-airflow test-lowest check lint types layers format \
-	bench bench-driver bench-gate bench-import catalog constraints changelog clean
+.PHONY: help setup demo airflow test test-unit test-driver test-airflow test-kubernetes test-lowest check lint types layers format \
+	bench bench-driver bench-gate bench-import bench-trigger catalog constraints changelog clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test-airflow: $(STAMP) ## end to end, under a real Airflow
 	@$(PY) -m pytest tests/airflow $(ARGS)
 
 # What the driver needs is pinned exactly, so there is no lowest set of it.
+test-kubernetes: $(STAMP) ## the Kubernetes backend on the test server; not in a checkout below /tmp
+	@LMEVAL_TEST_KUBERNETES=1 $(PY) -m pytest tests/kube_backend $(ARGS)
+
 test-lowest: $(LOWEST_STAMP) ## unit and trigger tests with the lowest dependencies, in .venv-lowest
 	@$(LOWEST)/bin/python -m pytest tests/unit --ignore tests/unit/driver $(ARGS)
 
@@ -78,6 +81,9 @@ bench-import: $(STAMP) ## what the public modules add to `import airflow.sdk`
 bench-gate: $(STAMP) ## how often the gate is wrong, simulated; and what a gate costs
 	@$(PY) -m tests.benchmarks.bench_gate
 	@$(PY) -m tests.benchmarks.bench_gate_size
+
+bench-trigger: $(STAMP) ## what a triggerer pays for 400 and 1,000 runs on Kubernetes; KUBECONFIG chooses a real cluster
+	@$(PY) -m tests.benchmarks.bench_trigger
 
 catalog: $(STAMP) ## regenerate the catalogue from the installed lm-eval
 	@$(PY) -m airflow_provider_lmeval.catalog.generate

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import inspect
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,24 +83,89 @@ async def task_state(trigger: BaseTrigger) -> str | None:
         dag_id=instance.dag_id, task_ids=[instance.task_id], run_ids=[instance.run_id], map_index=instance.map_index
     )
     response = await comms.asend(request)  # type: ignore[union-attr]
-    states = response.task_states.get(instance.run_id, {})
-    for key in (instance.task_id, f"{instance.task_id}_{instance.map_index}"):
+    return _state_of(response.task_states.get(instance.run_id, {}), instance.task_id, instance.map_index)
+
+
+def task_states(owners: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str | None]:
+    """Return the states of task instances, in a task or at a command line; None where there is no such task instance.
+
+    :param owners: dag id, DAG run id, task id and map index, each as text.
+    """
+    from airflow.sdk.execution_time import task_runner
+
+    look_up = _state_by_supervisor if getattr(task_runner, "SUPERVISOR_COMMS", None) else _state_in_database
+    return {owner: look_up(*owner) for owner in owners}
+
+
+def _state_by_supervisor(dag_id: str, run_id: str, task_id: str, map_index: str) -> str | None:
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    found = RuntimeTaskInstance.get_task_states(
+        dag_id=dag_id, task_ids=[task_id], run_ids=[run_id], map_index=int(map_index)
+    )
+    return _state_of(found.get(run_id, {}), task_id, int(map_index))
+
+
+def _state_in_database(dag_id: str, run_id: str, task_id: str, map_index: str) -> str | None:
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+
+    chosen = {"dag_id": dag_id, "run_id": run_id, "task_id": task_id, "map_index": int(map_index)}
+    with create_session() as session:
+        found = session.query(TaskInstance.state).filter_by(**chosen).one_or_none()
+    return None if found is None else str(getattr(found[0], "value", found[0]) or "none")
+
+
+def _state_of(states: Mapping[str, Any], task_id: str, map_index: int) -> str | None:
+    """Return a state from an answer about one task instance, whose key has the map index if it has one."""
+    for key in (task_id, f"{task_id}_{map_index}"):
         if key in states:
             return str(getattr(states[key], "value", states[key]) or "none")
     return None
 
 
-async def connection_extras(conn_id: str) -> dict[str, Any]:
-    """Return a connection's extras inside an event loop, where the synchronous look-up may find nothing.
+async def connection(conn_id: str) -> tuple[dict[str, Any], str | None]:
+    """Return a connection's extras and password inside an event loop, where the synchronous look-up may find nothing.
 
     :param conn_id: the connection.
+    :raises AirflowNotFoundException: there is no such connection.
     """
+    from airflow.providers.common.compat.connection import get_async_connection
+
+    with contextlib.suppress(ImportError):  # Airflow 3.1 looks up asynchronously only inside the triggerer
+        found = await get_async_connection(conn_id)
+        return dict(found.extra_dejson), found.password
+    return await asyncio.to_thread(_connection, conn_id)
+
+
+def not_found_exception() -> type[Exception]:
+    """Return ``AirflowNotFoundException``: no connection of that name."""
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+    return AirflowNotFoundException
+
+
+def _connection(conn_id: str) -> tuple[dict[str, Any], str | None]:
     from airflow.sdk import BaseHook
 
-    if hasattr(BaseHook, "aget_connection"):
-        with contextlib.suppress(ImportError):  # Airflow 3.1 looks up asynchronously only inside the triggerer
-            return dict((await BaseHook.aget_connection(conn_id)).extra_dejson)
-    return await asyncio.to_thread(lambda: dict(BaseHook.get_connection(conn_id).extra_dejson))
+    found = BaseHook.get_connection(conn_id)
+    return dict(found.extra_dejson), found.password
+
+
+async def push_xcom(trigger: BaseTrigger, key: str, value: Any) -> bool:
+    """Set an XCom of the task that a trigger works for, while it is deferred.
+
+    :returns: whether this Airflow can: before 3.3, and in ``dag.test()``, a trigger cannot.
+    """
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.xcom import XCom
+
+    instance, comms = trigger.task_instance, getattr(task_runner, "SUPERVISOR_COMMS", None)
+    if instance is None or not hasattr(XCom, "aset") or not inspect.iscoroutinefunction(getattr(comms, "asend", None)):
+        return False
+    where = {"dag_id": instance.dag_id, "task_id": instance.task_id, "run_id": instance.run_id}
+    await XCom.aset(key=key, value=value, **where, map_index=instance.map_index)
+    return True
 
 
 def airflow_home() -> Path:

@@ -55,6 +55,32 @@ _OPTIONS: dict[str, tuple[str, str, str | None, str]] = {
         "OPENAI_API_KEY,HF_TOKEN",
         'Environment variables of the worker that a spec may refer to as ``{"env": "NAME"}``, comma-separated.',
     ),
+    "kubernetes_conn_id": (
+        "string",
+        "kubernetes_default",
+        None,
+        "Connection of type *Kubernetes* to the cluster that evaluations run in.",
+    ),
+    "namespace": ("string", "", "evaluations", "Namespace of the pods. Default: the Kubernetes connection's."),
+    "image": (
+        "string",
+        "",
+        "registry.example.com/lm-eval:0.4.13",
+        "Image that pods evaluate in: has lm-eval, and the driver unless it is copied.",
+    ),
+    "driver_image": (
+        "string",
+        "",
+        "registry.example.com/airflow:3.3.2",
+        "Image that the driver is copied from, for images that only have lm-eval.",
+    ),
+    "status_by_pod_ip": (
+        "boolean",
+        "False",
+        None,
+        "Ask drivers for progress at their pods' addresses, not through the API server. Inside the cluster only.",
+    ),
+    "pod_ttl": ("float", "86400", None, "Seconds after which ``airflow lmeval reap`` removes pods that have ended."),
 }
 
 _LABELS = {
@@ -64,6 +90,11 @@ _LABELS = {
     "allow_online": "Allow online access",
     "allow_code_execution": "Allow code execution",
     "allowed_env": "Allowed environment variables",
+    "kubernetes_conn_id": "Kubernetes connection",
+    "namespace": "Namespace",
+    "image": "Image",
+    "driver_image": "Driver image",
+    "status_by_pod_ip": "Status by pod IP",
 }
 """Settings that a connection may override, with their labels in the connection form."""
 
@@ -118,8 +149,8 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-name": "LM Eval",
                 "conn-fields": _connection_fields(),
                 "ui-field-behaviour": {
-                    "hidden-fields": ["host", "schema", "login", "password", "port"],
-                    "relabeling": {"extra": "Further settings (JSON)"},
+                    "hidden-fields": ["host", "schema", "login", "port"],
+                    "relabeling": {"extra": "Further settings (JSON)", "password": "Secret for progress of pods"},
                 },
             }
         ],

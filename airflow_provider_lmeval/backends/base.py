@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_lmeval.errors import BackendError, ProtocolError
@@ -12,6 +13,7 @@ from airflow_provider_lmeval.plan import Grants, Problem
 from airflow_provider_lmeval.results import EvalResult
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.wire import Document, Status
+from airflow_provider_lmeval.wire_pod import Termination
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,14 @@ class Handle(Document):
                 f"not the handle of an evaluation run: {error}. "
                 "Pass the output of an LMEvalOperator with wait_for_completion=False"
             ) from error
+
+    def after(self, event: Mapping[str, Any] | None) -> Handle:
+        """Return the handle with what a trigger saw last, which may be all that is left of the run.
+
+        :param event: the trigger's payload.
+        """
+        seen = (event or {}).get("seen")
+        return replace(self, where=self.where | {"seen": seen}) if seen else self
 
 
 class Backend(ABC):
@@ -99,6 +109,13 @@ class Backend(ABC):
         :raises RunFailedError: the run left no document.
         :raises StoreError: it cannot be read, or is damaged.
         """
+
+    def last_words(self, handle: Handle) -> Termination | None:  # noqa: ARG002
+        """Return what an ended run without a document said last, where something keeps that; some of its scores."""
+        return None
+
+    def release(self, handle: Handle) -> None:  # noqa: B027
+        """Let go of an ended run whose result has been collected: what only served to find it may be removed."""
 
     async def astatus(self, handle: Handle) -> Status:
         """Asynchronous :meth:`status`."""

@@ -18,7 +18,7 @@ def build_parser(prog: str = "airflow-lmeval") -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(prog=prog, description="Evaluate language models with lm-evaluation-harness.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_ls, add_run, add_validate, add_gate, add_power):
+    for add in (add_ls, add_run, add_validate, add_gate, add_power, add_reap):
         add(commands)
     return parser
 
@@ -35,6 +35,25 @@ def add_ls_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=KINDS, help="what to list")
     parser.add_argument("pattern", nargs="?", help="only names that match, such as 'mmlu*'")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def add_reap(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``reap``."""
+    text = "Remove pods of evaluations that no task owns any more, and those that ended long ago."
+    parser = commands.add_parser("reap", help="remove pods that nobody owns", description=text)
+    add_reap_arguments(parser)
+    parser.set_defaults(command="reap")
+
+
+def add_reap_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``reap``."""
+    parser.add_argument("--conn-id", help="connection of type LM Eval (default: the configuration alone)")
+    parser.add_argument("--namespace", help="where to look (default: [lmeval] namespace)")
+    parser.add_argument(
+        "--ttl", type=float, metavar="SECONDS", help="keep ended pods so long (default: [lmeval] pod_ttl)"
+    )
+    parser.add_argument("--unknown", action="store_true", help="also pods of tasks that this Airflow does not know")
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be removed")
 
 
 def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
@@ -12,8 +13,11 @@ from airflow_provider_lmeval.hooks.settings import Settings, resolve
 
 if TYPE_CHECKING:
     from airflow_provider_lmeval.backends import Backend
+    from airflow_provider_lmeval.backends.kubernetes.backend import KubernetesBackend
+    from airflow_provider_lmeval.backends.kubernetes.cluster import Cluster
+    from airflow_provider_lmeval.backends.local import LocalBackend
 
-BACKENDS = ("local", "memory")
+BACKENDS = ("local", "kubernetes", "memory")
 
 
 class LMEvalHook(BaseHook):
@@ -40,13 +44,14 @@ class LMEvalHook(BaseHook):
         """
         if self.lmeval_conn_id is None:
             return resolve()
-        return resolve(self.get_connection(self.lmeval_conn_id).extra_dejson, self._source)
+        connection = self.get_connection(self.lmeval_conn_id)
+        return resolve(_known(connection.extra_dejson, connection.password), self._source)
 
     async def asettings(self) -> Settings:
         """Return :attr:`settings`, inside an event loop."""
         if self.lmeval_conn_id is None:
             return resolve()
-        return resolve(await _compat.connection_extras(self.lmeval_conn_id), self._source)
+        return resolve(_known(*await _compat.connection(self.lmeval_conn_id)), self._source)
 
     @property
     def _source(self) -> str:
@@ -57,32 +62,36 @@ class LMEvalHook(BaseHook):
         return make_backend(self.settings)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Check that the driver's Python has lm-eval and that results can be written."""
+        """Check that evaluations can run where the settings say, and that results can be written."""
         try:
             return True, _describe(self.settings)
         except LMEvalError as error:
             return False, str(error)
 
 
-def make_backend(settings: Settings, name: str | None = None, results_uri: str | None = None) -> Backend:
+def make_backend(
+    settings: Settings,
+    name: str | None = None,
+    results_uri: str | None = None,
+    *,
+    pod: Mapping[str, Any] | None = None,
+    cluster: Cluster | None = None,
+) -> Backend:
     """Build a backend.
 
     :param settings: from :func:`~airflow_provider_lmeval.hooks.settings.resolve`.
     :param name: backend to build instead of the one the settings name.
     :param results_uri: store to use instead of the one the settings name.
+    :param pod: fields of ``PodSettings`` that come before those of the settings.
+    :param cluster: where pods run instead of where the settings say.
     :raises ConfigError: there is no such backend.
     """
     chosen = name or settings.backend
+    uri = results_uri or settings.results_uri
     if chosen == "local":
-        from airflow_provider_lmeval.backends.local import LocalBackend
-
-        return LocalBackend(
-            directory=settings.local_dir,
-            results_uri=results_uri or settings.results_uri,
-            python=settings.driver_python or None,
-            max_runs=settings.max_local_runs,
-            grace_s=settings.grace_period,
-        )
+        return _local(settings, uri)
+    if chosen == "kubernetes":
+        return _kubernetes(settings, uri, pod, cluster)
     if chosen == "memory":
         from airflow_provider_lmeval.backends.memory import MemoryBackend, Script
 
@@ -90,11 +99,48 @@ def make_backend(settings: Settings, name: str | None = None, results_uri: str |
     raise ConfigError(f"backend: there is no {chosen!r}; choose one of {', '.join(BACKENDS)}")
 
 
+def _local(settings: Settings, results_uri: str) -> LocalBackend:
+    from airflow_provider_lmeval.backends.local import LocalBackend
+
+    return LocalBackend(
+        directory=settings.local_dir,
+        results_uri=results_uri,
+        python=settings.driver_python or None,
+        max_runs=settings.max_local_runs,
+        grace_s=settings.grace_period,
+    )
+
+
+def _kubernetes(
+    settings: Settings, results_uri: str, pod: Mapping[str, Any] | None, cluster: Cluster | None
+) -> KubernetesBackend:
+    from airflow_provider_lmeval.backends.kubernetes.backend import KubernetesBackend
+    from airflow_provider_lmeval.backends.kubernetes.cluster import Cluster
+
+    secret = settings.status_secret
+    return KubernetesBackend(
+        results_uri=results_uri,
+        cluster=cluster or Cluster(conn_id=settings.kubernetes_conn_id),
+        settings=settings.pod_settings(pod),
+        secret=secret.get_secret_value() if secret else None,
+        direct=settings.status_by_pod_ip,
+    )
+
+
+def _known(extras: Mapping[str, Any], password: str | None) -> dict[str, Any]:
+    """Return what a connection says, its password under the name that settings have for it."""
+    return {**extras, "status_secret": password} if password else dict(extras)
+
+
 def _describe(settings: Settings) -> str:
+    from airflow_provider_lmeval.backends.kubernetes.backend import KubernetesBackend
     from airflow_provider_lmeval.backends.local import LocalBackend
 
     backend = make_backend(settings)
-    if not isinstance(backend, LocalBackend):
+    if isinstance(backend, LocalBackend):
+        found = f"lm-eval {backend.test()} in {backend.python}"
+    elif isinstance(backend, KubernetesBackend):
+        found = f"Kubernetes {backend.test()}"
+    else:
         return f"Backend {settings.backend}: nothing to check."
-    found = backend.test()
-    return f"lm-eval {found} in {backend.python}; results can be written to {settings.results_uri}."
+    return f"{found}; results can be written to {settings.results_uri}."

@@ -7,15 +7,20 @@ Read when a task or trigger runs, never at import. An unknown or malformed key i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from airflow_provider_lmeval import _compat
 from airflow_provider_lmeval.errors import ConfigError
 from airflow_provider_lmeval.plan import Grants
 
+if TYPE_CHECKING:
+    from airflow_provider_lmeval.spec.pod import PodSettings
+
 SECTION = "lmeval"
+CONNECTION_ONLY = frozenset({"pod", "script", "status_secret"})
+"""Settings that are no option of the configuration section."""
 
 
 class Settings(BaseModel):
@@ -33,6 +38,16 @@ class Settings(BaseModel):
     allow_online: bool = False
     allow_code_execution: bool = False
     allowed_env: tuple[str, ...] = ()
+    kubernetes_conn_id: str = "kubernetes_default"
+    namespace: str = ""
+    image: str = ""
+    driver_image: str = ""
+    status_by_pod_ip: bool = False
+    pod_ttl: float = Field(default=86400.0, ge=0)
+    pod: dict[str, Any] | None = None
+    """Defaults for pods (connection only): fields of ``spec.pod.PodSettings``."""
+    status_secret: SecretStr | None = None
+    """From which status tokens are made: the connection's password."""
     script: dict[str, Any] | None = None
     """Course of the memory backend (connection only): fields of ``backends.memory.Script``."""
 
@@ -40,6 +55,20 @@ class Settings(BaseModel):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    def pod_settings(self, own: Mapping[str, Any] | None = None) -> PodSettings:
+        """Return what pods get: what a DAG says, else the connection, else the configuration.
+
+        :param own: fields of ``PodSettings``.
+        :raises SpecError: a field is wrong.
+        """
+        from airflow_provider_lmeval.spec.pod import PodSettings
+
+        names = ("namespace", "image", "driver_image")
+        configured = {name: getattr(self, name) for name in names if getattr(self, name)}
+        return PodSettings.parse(
+            configured | (self.pod or {}) | {k: v for k, v in (own or {}).items() if v is not None}
+        )
 
     @property
     def grants(self) -> Grants:
@@ -66,7 +95,7 @@ def resolve(extras: Mapping[str, Any] | None = None, source: str = "configuratio
     :param source: name of the connection, for messages.
     :raises ConfigError: a key that does not exist, or a value that does not fit, named.
     """
-    configured = {name: _configured(name) for name in Settings.model_fields if name != "script"}
+    configured = {name: _configured(name) for name in Settings.model_fields if name not in CONNECTION_ONLY}
     own = {name: value for name, value in (extras or {}).items() if value is not None and value != ""}
     try:
         return Settings.model_validate(

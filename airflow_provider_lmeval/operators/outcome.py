@@ -23,7 +23,7 @@ def conclude(context: Any, backend: Backend, handle: Handle, status: Status) -> 
     found = (
         summary(result, backend=backend.name, result_uri=handle.result_uri)
         if result
-        else _without(handle, status, backend)
+        else _remains(handle, status, backend, trouble)
     )
     context["ti"].xcom_push(key="return_value", value=found)
     if found["reason"] == Reason.SUCCEEDED:
@@ -34,7 +34,8 @@ def conclude(context: Any, backend: Backend, handle: Handle, status: Status) -> 
 
 def fail(error: LMEvalError) -> NoReturn:
     """Raise one of our errors as the exception that tells Airflow whether to try again."""
-    hopeless = isinstance(error, SpecError) or (isinstance(error, RunFailedError) and error.cause not in RETRYABLE)
+    cause = getattr(error, "cause", None)
+    hopeless = isinstance(error, SpecError) or (cause is not None and cause not in RETRYABLE)
     kind = _compat.fail_exception() if hopeless else _compat.airflow_exception()
     raise kind(str(error)) from error
 
@@ -45,6 +46,19 @@ def _collect(backend: Backend, handle: Handle) -> tuple[EvalResult | None, LMEva
         return backend.collect(handle), None
     except LMEvalError as error:
         return None, error
+
+
+def _remains(handle: Handle, status: Status, backend: Backend, trouble: LMEvalError | None) -> dict[str, Any]:
+    """Return a summary of a run that left no document: of its last words, if they are those of a success.
+
+    A document that cannot be read at the moment is another matter: the next try may read it.
+    """
+    from airflow_provider_lmeval.results.evidence import partial_summary
+
+    words = backend.last_words(handle) if isinstance(trouble, RunFailedError) else None
+    if words is not None and words.reason == Reason.SUCCEEDED and words.metrics:
+        return partial_summary(words, backend=backend.name)
+    return _without(handle, status, backend)
 
 
 def _without(handle: Handle, status: Status, backend: Backend) -> dict[str, Any]:

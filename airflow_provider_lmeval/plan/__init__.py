@@ -6,7 +6,7 @@
 
 from airflow_provider_lmeval.plan.checks import Grants, Problem, check, raise_errors
 from airflow_provider_lmeval.plan.command import equivalent_command
-from airflow_provider_lmeval.plan.names import run_id, same_task
+from airflow_provider_lmeval.plan.names import pod_name, run_id, same_task, task_key
 from airflow_provider_lmeval.plan.request import Placement, plan_request
 
 __all__ = [
@@ -16,7 +16,9 @@ __all__ = [
     "check",
     "equivalent_command",
     "plan_request",
+    "pod_name",
     "raise_errors",
     "run_id",
     "same_task",
+    "task_key",
 ]

@@ -31,6 +31,24 @@ def same_task(run_id: str) -> str:
     return run_id.rpartition("-")[0] + "-"
 
 
+def task_key(run_id: str) -> str:
+    """Return what all runs of one task instance have in common and no other has; fit for a label."""
+    return run_id.split("-")[-2]
+
+
+def pod_name(stem: str, run_id: str, predecessor: str | None = None) -> str:
+    """Name a run's pod so that of several processes that want to start it only one can.
+
+    The API server refuses a second pod of one name, so the name is the lock: it follows from the run and from the pod that
+    this one replaces, and a pod that is still terminating does not stand in the way of its successor.
+
+    :param stem: readable beginning.
+    :param predecessor: UID of the newest pod of the run that is there and cannot be used any more, or None.
+    :returns: a DNS label (RFC 1123), at most 63 characters, so that it is the pod's host name, too.
+    """
+    return f"{_slug(stem, 54)}-{_digest(run_id, predecessor or '')[:8]}"
+
+
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -14,7 +14,7 @@ from airflow_provider_lmeval.backends import Backend, Handle
 from airflow_provider_lmeval.errors import BackendError, LMEvalError
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook, make_backend
 from airflow_provider_lmeval.operators.outcome import conclude, fail
-from airflow_provider_lmeval.triggers.lmeval import LMEvalTrigger
+from airflow_provider_lmeval.triggers.choice import make_trigger
 from airflow_provider_lmeval.triggers.progress import ProgressLog
 from airflow_provider_lmeval.wire import State, Status
 
@@ -59,9 +59,7 @@ class LMEvalSensor(BaseSensorOperator):
         deadline = time.time() + self.timeout if self.timeout else None
         interval = float(self.poke_interval)
         settled = time.time() + _compat.deferral_settles_s()
-        trigger = LMEvalTrigger(
-            handle.to_json(), self.lmeval_conn_id, interval, deadline, owns_run=False, not_before=settled
-        )
+        trigger = make_trigger(handle, self.lmeval_conn_id, interval, deadline, owns_run=False, not_before=settled)
         margin = None if deadline is None else timedelta(seconds=self.timeout + 60)
         self.defer(trigger=trigger, method_name="resume", timeout=margin)
 
@@ -76,7 +74,7 @@ class LMEvalSensor(BaseSensorOperator):
             self.log.info("%s", line)
         if not State(status.state).ended:
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=conclude(context, backend, handle, status))
+        return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, handle, status))
 
     def resume(self, context: Any, event: dict[str, Any]) -> Any:
         """Take over from the trigger."""
@@ -84,7 +82,16 @@ class LMEvalSensor(BaseSensorOperator):
             fail(BackendError(event["error"]))
         if event["timed_out"]:
             fail(BackendError(f"the run did not end within {self.timeout} s; it goes on"))
-        return conclude(context, self._backend(), Handle.parse(self.handle), Status.from_json(event["status"]))
+        return self._conclude(context, Handle.parse(self.handle).after(event), Status.from_json(event["status"]))
+
+    def _conclude(self, context: Any, handle: Handle, status: Status) -> dict[str, Any]:
+        backend = self._backend()
+        found = conclude(context, backend, handle, status)
+        try:
+            backend.release(handle)
+        except LMEvalError as error:
+            self.log.warning("run %s: what it has left cannot be removed: %s", handle.run_id, error)
+        return found
 
     def _backend(self) -> Backend:
         settings = LMEvalHook(self.lmeval_conn_id).settings

@@ -88,8 +88,7 @@ class LMEvalTrigger(BaseTrigger):
             timed_out = not State(status.state).ended
             if timed_out and self.owns_run:
                 self.log.error("execution_timeout: stopping run %s", handle.run_id)
-                await backend.acancel(handle)
-                status = await backend.astatus(handle)
+                status = await self._stopped(backend, handle)
             return self._event(status=status.to_json(), timed_out=timed_out)
         except LMEvalError as error:
             return self._event(error=str(error))
@@ -99,6 +98,11 @@ class LMEvalTrigger(BaseTrigger):
     ) -> TriggerEvent:
         run_id = self.handle.get("run_id")
         return TriggerEvent({"run_id": run_id, "status": status, "error": error, "timed_out": timed_out})
+
+    async def _stopped(self, backend: Backend, handle: Handle) -> Status:
+        """Stop the run and return what became of it."""
+        await backend.acancel(handle)
+        return await backend.astatus(handle)
 
     async def _wait(self, backend: Backend, handle: Handle) -> Status:
         """Return the status of the ended run, or the last one when the deadline has passed."""

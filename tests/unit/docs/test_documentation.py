@@ -14,7 +14,8 @@ from airflow_provider_lmeval.plan import Grants, check
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.evaluation import REFUSED
 from airflow_provider_lmeval.spec.models import TYPED_MODELS
-from airflow_provider_lmeval.wire import EXIT_CODES, RETRYABLE
+from airflow_provider_lmeval.spec.pod import PodSettings
+from airflow_provider_lmeval.wire import CLUSTER_CAUSES, EXIT_CODES, RETRYABLE, Cause
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -71,13 +72,22 @@ def test_every_option_is_documented_with_its_default() -> None:
 
 def test_every_cause_is_documented_with_its_exit_code_and_what_a_retry_does() -> None:
     rows = {
-        line.split("|")[1].strip(" `"): [cell.strip() for cell in line.split("|")]
+        name: [cell.strip() for cell in line.split("|")]
         for line in page("operations.md").splitlines()
         if line.startswith("| `")
+        for name in re.findall(r"`([^`]+)`", line.split("|")[1])
     }
-    for cause, code in EXIT_CODES.items():
-        assert rows[cause][2] == str(code)
+    for cause in Cause:
+        assert rows[cause][2] == str(EXIT_CODES.get(cause, "-"))
         assert rows[cause][3] == ("yes" if cause in RETRYABLE else "no")
+
+
+def test_every_cause_that_a_cluster_gives_is_explained() -> None:
+    assert set(CLUSTER_CAUSES) <= set(table(page("kubernetes.md")))
+
+
+def test_every_pod_setting_is_documented() -> None:
+    assert set(PodSettings.model_fields) <= set(table(page("kubernetes.md")))
 
 
 @pytest.mark.parametrize("text", [text for path in PAGES for text in blocks(path.read_text(encoding="utf-8"), "yaml")])

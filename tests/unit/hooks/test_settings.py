@@ -12,7 +12,7 @@ from airflow_provider_lmeval.backends.memory import MemoryBackend
 from airflow_provider_lmeval.errors import ConfigError
 from airflow_provider_lmeval.get_provider_info import get_provider_info
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook, make_backend
-from airflow_provider_lmeval.hooks.settings import Settings, resolve
+from airflow_provider_lmeval.hooks.settings import CONNECTION_ONLY, Settings, resolve
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_defaults_come_from_the_provider_info() -> None:
 
 def test_every_option_is_a_setting_and_the_other_way_round() -> None:
     options = get_provider_info()["config"]["lmeval"]["options"]
-    assert set(options) == set(Settings.model_fields) - {"script"}
+    assert set(options) == set(Settings.model_fields) - CONNECTION_ONLY
 
 
 def test_configuration_is_read_when_it_is_needed(environ) -> None:
@@ -70,7 +70,7 @@ def test_a_mistake_is_named_with_its_connection(environ, key: str, value: object
 def test_the_hook_leads_to_a_backend() -> None:
     assert isinstance(LMEvalHook().get_conn(), LocalBackend)
     assert isinstance(make_backend(resolve(), "memory"), MemoryBackend)
-    with pytest.raises(ConfigError, match="choose one of local, memory"):
+    with pytest.raises(ConfigError, match="choose one of local, kubernetes, memory"):
         make_backend(resolve(), "slurm")
 
 

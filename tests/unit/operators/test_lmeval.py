@@ -9,7 +9,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
 from airflow_provider_lmeval.errors import SpecError, UnknownTaskError
-from airflow_provider_lmeval.operators.lmeval import REDEFERS, LMEvalOperator
+from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
+from airflow_provider_lmeval.operators.running import REDEFERS
 from airflow_provider_lmeval.triggers.lmeval import LMEvalTrigger
 from tests.support.context import context
 from tests.support.scripts import endless, failure, success

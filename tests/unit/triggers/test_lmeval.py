@@ -45,6 +45,13 @@ async def test_a_failure_is_an_event_and_no_crash() -> None:
     assert (payload["status"]["cause"], payload["status"]["message"]) == ("endpoint", "refused")
 
 
+async def test_a_run_that_ends_at_once_is_not_told_before_airflow_has_noticed_the_deferral() -> None:
+    _, handle = submit({"steps": [[0, SUCCEEDED]]}, "at-once")
+    settled = time.time() + 0.3
+    await event(LMEvalTrigger(handle, poll_interval=0.02, not_before=settled))
+    assert time.time() >= settled
+
+
 async def test_a_handle_nobody_knows_is_an_event_with_the_reason() -> None:
     payload = await event(LMEvalTrigger({"backend": "slurm"}))
     assert "slurm" in payload["error"]
@@ -62,7 +69,7 @@ async def test_the_deadline_stops_the_run_it_owns_and_no_other() -> None:
 
 def test_arguments_are_plain_data_and_rebuild_the_trigger() -> None:
     _, handle = submit(endless(), "stored")
-    path, arguments = LMEvalTrigger(handle, "conn", 3.0, 12.5, owns_run=False).serialize()
+    path, arguments = LMEvalTrigger(handle, "conn", 3.0, 12.5, owns_run=False, not_before=7.0).serialize()
     assert path == "airflow_provider_lmeval.triggers.lmeval.LMEvalTrigger"
     assert LMEvalTrigger(**json.loads(json.dumps(arguments))).serialize() == (path, arguments)
 

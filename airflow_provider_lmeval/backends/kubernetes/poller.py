@@ -1,0 +1,196 @@
+"""Looks at runs one after the other: asks drivers for progress, and Kubernetes for pods when the watch is not well.
+
+All of a triggerer's runs share a budget of about four requests a second, so a thousand runs cost no more than forty: each
+has its turn every ten seconds, or every quarter second per run if that is longer. Runs that nothing is known of come first,
+and one that is about to finish gets another turn when it should be done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from airflow_provider_lmeval.backends.kubernetes.api import Api
+from airflow_provider_lmeval.backends.kubernetes.proxy import DriverProbe
+from airflow_provider_lmeval.backends.kubernetes.view import PodView
+from airflow_provider_lmeval.backends.kubernetes.watch import Follower, PodWatch, lost
+from airflow_provider_lmeval.errors import ClusterError
+
+RATE = 4.0
+"""Requests a second, for all runs of an event loop together."""
+SHORTEST_S = 10.0
+"""Least time between two turns of a run."""
+SOON_S = 2.0
+"""Until a run whose pod was missing from a list is looked at: most likely it has ended."""
+GRACE_S = 10.0
+"""How long after it began to be followed a pod may be unknown to the watch."""
+CLOSED_S = 600.0
+"""How long drivers are not asked after the way to them turned out to be closed."""
+NEVER = float("inf")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Turn:
+    """One run in the round.
+
+    :param began: when it came, in the event loop's seconds. :param busy: a request for it is under way.
+    :param asked: when its driver was asked last; 0: never. :param closed_until: when it may be asked again.
+    """
+
+    follower: Follower
+    watch: PodWatch
+    probe: DriverProbe
+    began: float
+    busy: bool = False
+    asked: float = 0.0
+    closed_until: float = 0.0
+
+    def due(self, interval_s: float) -> float:
+        """Return when the run should be looked at next, in the event loop's seconds."""
+        follower, view = self.follower, self.follower.view
+        if self.busy or (view is not None and view.ended):
+            return NEVER
+        if view is None and not follower.missing and follower.looked == 0 and self.watch.well:
+            return self.began + GRACE_S
+        if self.needs_pod:
+            return follower.looked + (SOON_S if follower.missing else interval_s)
+        if view is None or not self.probe.can_ask(view):
+            return NEVER
+        return max(self.closed_until, self._progress_due(interval_s))
+
+    @property
+    def needs_pod(self) -> bool:
+        """Whether the watch cannot be relied on for this run."""
+        return self.follower.view is None or self.follower.missing or not self.watch.well
+
+    def _progress_due(self, interval_s: float) -> float:
+        driver = self.follower.driver
+        if self.asked == 0:
+            return 0.0
+        remaining = driver.progress.get("eta_s") if driver else None
+        return self.asked + (interval_s if remaining is None else min(interval_s, max(SHORTEST_S, float(remaining))))
+
+
+class Poller:
+    """Gives each run its turn."""
+
+    def __init__(self) -> None:
+        self._turns: set[Turn] = set()
+        self._work: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between two turns of a run."""
+        return max(SHORTEST_S, len(self._turns) / RATE)
+
+    def add(self, turn: Turn) -> None:
+        """Let a run take part."""
+        self._turns.add(turn)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
+
+    def remove(self, turn: Turn) -> None:
+        """Let a run leave."""
+        self._turns.discard(turn)
+
+    async def _run(self) -> None:
+        now = asyncio.get_running_loop().time
+        while self._turns:
+            interval = self.interval_s
+            due, _, turn = min((turn.due(interval), id(turn), turn) for turn in self._turns)
+            if due <= now():
+                turn.busy = True
+                work = asyncio.create_task(self._look(turn))
+                self._work.add(work)
+                work.add_done_callback(self._work.discard)
+            await asyncio.sleep(1 / RATE)
+
+    async def _look(self, turn: Turn) -> None:
+        now = asyncio.get_running_loop().time
+        try:
+            if turn.needs_pod:
+                await _pod(turn)
+                turn.follower.looked = now()
+            else:
+                await _progress(turn)
+                turn.asked = now()
+        except Exception:
+            log.exception("looking at run %s failed", turn.follower.run_id)
+            turn.follower.looked = turn.asked = now()
+        finally:
+            turn.busy = False
+
+
+async def _pod(turn: Turn) -> None:
+    """Read the pod itself."""
+    follower = turn.follower
+    try:
+        view = await _with_api(turn, follower)
+    except ClusterError as error:
+        if follower.trouble is None:
+            follower.trouble_since = asyncio.get_running_loop().time()
+        follower.trouble = error
+        follower.wake()
+        return
+    turn.watch.show(view)
+
+
+async def _with_api(turn: Turn, follower: Follower) -> PodView:
+    if turn.watch.api is not None:
+        return await _read(turn.watch.api, follower)
+    async with turn.watch.cluster.open(patience_s=0) as api:
+        return await _read(api, follower)
+
+
+async def _read(api: Api, follower: Follower) -> PodView:
+    known = follower.view or PodView(
+        name=follower.name, namespace=follower.namespace, uid=follower.uid, run_id=follower.run_id
+    )
+    try:
+        found = PodView.of(await api.patient(0).get_pod(follower.namespace, follower.name))
+    except ClusterError as error:
+        if error.status != 404:
+            raise
+        return lost(known)
+    return found if found.uid == follower.uid else lost(known)
+
+
+async def _progress(turn: Turn) -> None:
+    """Ask the driver."""
+    follower, api = turn.follower, turn.watch.api
+    if api is None or follower.view is None:
+        return
+    try:
+        driver = await turn.probe.status(api, follower.view)
+    except ClusterError as error:
+        turn.closed_until = asyncio.get_running_loop().time() + CLOSED_S
+        follower.notices.append(f"no progress is shown: {error}")
+        follower.wake()
+        return
+    if driver is not None:
+        follower.driver = driver
+        follower.wake()
+
+
+_POLLERS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Poller] = weakref.WeakKeyDictionary()
+
+
+@contextmanager
+def taking_turns(follower: Follower, watch: PodWatch, probe: DriverProbe) -> Iterator[None]:
+    """Let a run take part in the event loop's round."""
+    loop = asyncio.get_running_loop()
+    poller = _POLLERS.setdefault(loop, Poller())
+    turn = Turn(follower, watch, probe, loop.time())
+    poller.add(turn)
+    try:
+        yield
+    finally:
+        poller.remove(turn)

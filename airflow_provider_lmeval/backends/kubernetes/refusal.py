@@ -1,0 +1,73 @@
+"""What the API server's refusals mean, and what to do about each. Pure.
+
+RBAC, quotas, admission and Pod Security all answer 403; only the message tells them apart.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from airflow_provider_lmeval.errors import ClusterError
+from airflow_provider_lmeval.wire import Cause
+
+_DENIED = re.compile(r'cannot (\w+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]+)")?')
+PAGE = "docs/kubernetes.md"
+
+
+class _OverloadedError(ClusterError):
+    """The server said when to come again."""
+
+    def __init__(self, message: str, status: int, after_s: float) -> None:
+        super().__init__(message, status)
+        self.after_s = after_s
+
+
+def retry_after(error: ClusterError) -> float | None:
+    """Return how many seconds the server asked to wait, or None."""
+    return error.after_s if isinstance(error, _OverloadedError) else None
+
+
+def explain(method: str, path: str, status: int, body: bytes, headers: Mapping[str, str]) -> ClusterError:
+    """Return the error for an answer of 400 or above.
+
+    :param body: a ``Status`` of Kubernetes, or whatever a proxy in between wrote.
+    """
+    message = _message(body) or f"HTTP {status}"
+    where = f"Kubernetes answered {status} to {method} {path}: {message}"
+    after = headers.get("Retry-After", "")
+    if status in (429, 503) and after.isdecimal():
+        return _OverloadedError(where, status, float(after))
+    if status == 401:
+        return ClusterError(
+            f"{where}. The credentials of the Kubernetes connection are not accepted", status, Cause.FORBIDDEN
+        )
+    if status == 403:
+        return _forbidden(where, message)
+    creates_pod = method == "POST" and path.endswith("/pods")
+    if status == 404 and creates_pod:
+        return ClusterError(f"{where}. Create the namespace, or set another one", status, Cause.POD_REJECTED)
+    if status in (400, 413, 422) and creates_pod:
+        return ClusterError(f"{where}. Look at the pod settings and templates", status, Cause.POD_REJECTED)
+    return ClusterError(where, status)
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, TypeError, KeyError):
+        return " ".join(body[:300].decode("utf-8", "replace").split())
+
+
+def _forbidden(where: str, message: str) -> ClusterError:
+    if denied := _DENIED.search(message):
+        verb, resource, _, namespace = denied.groups()
+        hint = f"Grant the verb {verb!r} on {resource!r} in namespace {namespace!r}: the Role is in {PAGE}"
+        return ClusterError(f"{where}. {hint}", 403, Cause.FORBIDDEN)
+    if "exceeded quota" in message:
+        return ClusterError(f"{where}. Ask for less, or wait until other pods have ended", 403, Cause.QUOTA)
+    if "violates PodSecurity" in message:
+        hint = f"The defaults comply; look at your own security contexts, volumes and templates ({PAGE})"
+        return ClusterError(f"{where}. {hint}", 403, Cause.POD_REJECTED)
+    return ClusterError(f"{where}. An admission rule of the cluster says no", 403, Cause.POD_REJECTED)

@@ -1,0 +1,190 @@
+"""What matters of a pod, taken out of the JSON that the API server sends.
+
+A pod's JSON has ten kilobytes and a triggerer watches a thousand; a view has one. Views are plain data: the last one that a
+trigger saw travels in its event, so that a run can be concluded when the pod is long gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any, Self
+
+from airflow_provider_lmeval.plan.pod import CONTAINER, MAX_TRIES, NONCE, OWNER, RUN_LABEL, TASK_LABEL
+from airflow_provider_lmeval.spec.pod import PodSettings
+
+CHECKED = "already_checked"
+"""KubernetesPodOperator's label on pods that a try has dealt with and left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodView:
+    """A pod at one moment. Times are POSIX seconds by the API server's clock.
+
+    :param nonce: which token opens its driver's status.
+    :param deletion: when its grace ends; None if nobody has deleted it. ``deleted``: it is not there any more.
+    :param reason: of the pod's own status, with ``message``.
+    :param disruption: reason of its ``DisruptionTarget`` condition.
+    :param scheduled: when a node was found; ``unscheduled``: why none was found yet.
+    :param waiting: why a container does not run, with ``waiting_message``.
+    :param running: the evaluation's container runs.
+    :param exit_code: of the evaluation's container, with ``exit_reason`` and ``last_words``, its termination message.
+    :param init_failure: what an init container said that failed.
+    """
+
+    name: str
+    namespace: str
+    uid: str
+    version: str = ""
+    run_id: str = ""
+    task: str = ""
+    container: str = "base"
+    nonce: str = ""
+    max_tries: str | None = None
+    owner: tuple[str, ...] = ()
+    checked: bool = False
+    created: float | None = None
+    deletion: float | None = None
+    deleted: bool = False
+    phase: str = "Pending"
+    reason: str | None = None
+    message: str | None = None
+    ip: str | None = None
+    node: str | None = None
+    disruption: str | None = None
+    scheduled: float | None = None
+    unscheduled: str | None = None
+    waiting: str | None = None
+    waiting_message: str | None = None
+    running: bool = False
+    started: float | None = None
+    exit_code: int | None = None
+    exit_reason: str | None = None
+    last_words: str | None = None
+    finished: float | None = None
+    init_failure: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of the evaluation runs any more, or ever will. Sidecars do not count."""
+        return self.deleted or self.exit_code is not None or self.phase in ("Succeeded", "Failed")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self) | {"owner": list(self.owner)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild a view; keys of another release are ignored."""
+        known = {field.name for field in fields(cls)}
+        found = {name: value for name, value in data.items() if name in known}
+        return cls(**found | {"owner": tuple(found.get("owner", ()))})
+
+    @classmethod
+    def of(cls, pod: Mapping[str, Any], *, deleted: bool = False) -> Self:
+        """Look at a pod.
+
+        :param pod: decoded JSON. :param deleted: it is the object of a DELETED event.
+        """
+        meta, status = pod["metadata"], pod.get("status") or {}
+        notes, labels = meta.get("annotations") or {}, meta.get("labels") or {}
+        container = notes.get(CONTAINER, cls.__dataclass_fields__["container"].default)
+        return cls(
+            name=meta["name"],
+            namespace=meta.get("namespace", ""),
+            uid=meta["uid"],
+            version=meta.get("resourceVersion", ""),
+            run_id=labels.get(RUN_LABEL, ""),
+            task=labels.get(TASK_LABEL, ""),
+            container=container,
+            nonce=notes.get(NONCE, ""),
+            max_tries=notes.get(MAX_TRIES),
+            owner=tuple(notes[name] for name in OWNER if name in notes),
+            checked=labels.get(CHECKED) == "True",
+            created=posix(meta.get("creationTimestamp")),
+            deletion=posix(meta.get("deletionTimestamp")),
+            deleted=deleted,
+            phase=status.get("phase") or "Pending",
+            reason=status.get("reason"),
+            message=status.get("message"),
+            ip=status.get("podIP"),
+            node=(pod.get("spec") or {}).get("nodeName"),
+            **_conditions(status),
+            **_containers(status, container),
+        )
+
+
+def posix(text: str | None) -> float | None:
+    """Return POSIX seconds of an RFC 3339 time."""
+    return datetime.fromisoformat(text).timestamp() if text else None
+
+
+def _conditions(status: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for condition in status.get("conditions") or ():
+        kind, holds = condition["type"], condition.get("status") == "True"
+        if kind == "DisruptionTarget" and holds:
+            found["disruption"] = condition.get("reason") or "unknown"
+        elif kind == "PodScheduled" and holds:
+            found["scheduled"] = posix(condition.get("lastTransitionTime")) or 0.0
+        elif kind == "PodScheduled":
+            found["unscheduled"] = condition.get("message") or condition.get("reason")
+    return found
+
+
+def _containers(status: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the state of the evaluation's container, and what keeps it from starting."""
+    found: dict[str, Any] = dict(_init(status))
+    for each in status.get("containerStatuses") or ():
+        state = each.get("state") or {}
+        if waiting := state.get("waiting"):
+            found |= _waiting(waiting) if each["name"] == name or "waiting" not in found else {}
+        if each["name"] == name:
+            found |= _main(state)
+    return found
+
+
+def _init(status: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for each in status.get("initContainerStatuses") or ():
+        state = each.get("state") or {}
+        if waiting := state.get("waiting"):
+            yield from _waiting(waiting).items()
+            return
+        end = state.get("terminated") or {}
+        if end.get("exitCode"):
+            said = end.get("message") or end.get("reason") or "it said nothing"
+            yield "init_failure", f"{each['name']} ended with {end['exitCode']}: {said}"
+
+
+def _waiting(state: Mapping[str, Any]) -> dict[str, Any]:
+    reason = state.get("reason")
+    if reason in (None, "ContainerCreating", "PodInitializing"):
+        return {}
+    return {"waiting": reason, "waiting_message": state.get("message")}
+
+
+def _main(state: Mapping[str, Any]) -> dict[str, Any]:
+    running, end = state.get("running"), state.get("terminated")
+    if running is not None:
+        return {"running": True, "started": posix(running.get("startedAt"))}
+    if end is None:
+        return {}
+    return {
+        "exit_code": end.get("exitCode"),
+        "exit_reason": end.get("reason"),
+        "last_words": end.get("message"),
+        "started": posix(end.get("startedAt")),
+        "finished": posix(end.get("finishedAt")),
+    }
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long the parts of a start may take, in seconds (see ``spec.pod.PodSettings``)."""
+
+    scheduling: float = PodSettings.model_fields["scheduling_timeout"].default
+    startup: float = PodSettings.model_fields["startup_timeout"].default
+
+
+DEFAULT_LIMITS = Limits()

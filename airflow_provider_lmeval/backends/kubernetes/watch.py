@@ -1,0 +1,275 @@
+"""One list and watch for all runs of a namespace that a triggerer follows.
+
+A trigger that polls its pod costs a request every two seconds and learns of its end two seconds late. All triggers of a
+triggerer share one event loop, so they share one watch: a thousand runs cost the API server as much as one, and each learns
+of its pod's end at once. The watch resumes where it broke off, lists again when the server has forgotten that point, and
+says when it is not well, so that its followers look for themselves (``poller.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import logging
+import random
+import time
+import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from airflow_provider_lmeval.backends.kubernetes.api import Api, Call
+from airflow_provider_lmeval.backends.kubernetes.cluster import Cluster
+from airflow_provider_lmeval.backends.kubernetes.refusal import retry_after
+from airflow_provider_lmeval.backends.kubernetes.view import PodView
+from airflow_provider_lmeval.errors import ClusterError
+from airflow_provider_lmeval.plan.pod import SELECTOR
+from airflow_provider_lmeval.wire import Status
+
+SILENCE_S = 90.0
+"""Bookmarks come about every minute; after so long without a byte the connection is dead."""
+CONNECT_S = 10.0
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+DENIED_PAUSE_S = 300.0
+"""Between attempts at what the cluster does not allow."""
+UNWELL_AFTER_S = 5.0
+"""A broken connection is normal; only one that does not come back makes followers look for themselves."""
+LINGER_S = 30.0
+"""How long a watch that nobody follows goes on: the next trigger often comes in a moment."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Follower:
+    """One trigger's place at the watch.
+
+    :param uid: of its pod. :param view: the pod as it was seen last; None before.
+    :param driver: what the run's driver said last, or None.
+    :param missing: a list did not have the pod; it may be gone.
+    :param looked: when it was looked at by a request of its own, in the event loop's seconds; 0: never.
+    :param trouble: why it cannot be looked at, or None; ``trouble_since`` in the event loop's seconds.
+    :param notices: what its task's log should say, once.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    run_id: str
+    view: PodView | None = None
+    driver: Status | None = None
+    missing: bool = False
+    looked: float = 0.0
+    trouble: ClusterError | None = None
+    trouble_since: float = 0.0
+    notices: list[str] = field(default_factory=list)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def see(self, view: PodView) -> None:
+        """Take a newer view of the pod."""
+        self.view, self.missing, self.trouble = view, False, None
+        self.wake()
+
+    def wake(self) -> None:
+        """Make the trigger look."""
+        self._changed.set()
+
+    async def changed(self, timeout_s: float | None) -> None:
+        """Return when there is something new, or after the time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        self._changed.clear()
+
+
+class PodWatch:
+    """Watches all our pods of a namespace.
+
+    :param cluster: where. :param namespace: of the pods. :param selector: their labels.
+    """
+
+    def __init__(self, cluster: Cluster, namespace: str, selector: str = SELECTOR) -> None:
+        self.cluster = cluster
+        self.api: Api | None = None
+        """The open connection, for others to use; None while there is none."""
+        self._namespace = namespace
+        self._selector = selector
+        self._views: dict[str, PodView] = {}
+        self._followers: dict[str, set[Follower]] = {}
+        self._version: str | None = None
+        self._unwell_since: float | None = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def well(self) -> bool:
+        """Whether followers may rely on being told."""
+        since = self._unwell_since
+        return since is None or (since > 0 and time.monotonic() - since < UNWELL_AFTER_S)
+
+    @property
+    def followed(self) -> bool:
+        """Whether anybody still needs it."""
+        return bool(self._followers)
+
+    def follow(self, follower: Follower) -> None:
+        """Tell a follower of every change of its pod from now on."""
+        self._followers.setdefault(follower.uid, set()).add(follower)
+        if (view := self._views.get(follower.uid)) is not None:
+            follower.see(view)
+        if self._task is None:
+            # in a context of its own: its log lines must not go to the task whose trigger happened to come first
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
+
+    def unfollow(self, follower: Follower) -> None:
+        """Forget a follower."""
+        others = self._followers.get(follower.uid, set())
+        others.discard(follower)
+        if not others:
+            self._followers.pop(follower.uid, None)
+
+    def stop(self) -> None:
+        """End the watch."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def show(self, view: PodView) -> None:
+        """Take a view of a pod from wherever it comes."""
+        if view.deleted:
+            self._views.pop(view.uid, None)
+        else:
+            self._views[view.uid] = view
+        for follower in self._followers.get(view.uid, ()):
+            follower.see(view)
+
+    async def _run(self) -> None:
+        pause = FIRST_PAUSE_S
+        while True:
+            began = time.monotonic()
+            try:
+                async with self.cluster.open(patience_s=0) as self.api:
+                    while True:
+                        await self._once(self.api)
+                        pause = FIRST_PAUSE_S
+            except ClusterError as error:
+                trouble = error
+            except Exception as error:
+                log.exception("the watch of namespace %s failed", self._namespace)
+                trouble = ClusterError(f"{type(error).__name__}: {error}")
+            finally:
+                self.api = None
+            if time.monotonic() - began > LONGEST_PAUSE_S:
+                pause = FIRST_PAUSE_S
+            wait = self._suffer(trouble, pause)
+            await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def _suffer(self, error: ClusterError, pause: float) -> float:
+        """Note a failure and return how long to wait."""
+        if self._unwell_since is None:
+            self._unwell_since = time.monotonic()
+        log.warning("the watch of namespace %s is interrupted: %s", self._namespace, error)
+        if error.status in (401, 403):
+            self._unwell_since = 0.0
+            return DENIED_PAUSE_S if error.status == 403 else LONGEST_PAUSE_S
+        return retry_after(error) or pause
+
+    async def _once(self, api: Api) -> None:
+        """List if need be, then watch until the server ends it."""
+        if self._version is None:
+            await self._list(api)
+        began = time.monotonic()
+        await self._stream(api)
+        if time.monotonic() - began < FIRST_PAUSE_S:  # a proxy that cuts every connection at once
+            await asyncio.sleep(FIRST_PAUSE_S)
+
+    async def _list(self, api: Api) -> None:
+        items, version = await api.list_pods(self._namespace, self._selector)
+        views = [PodView.of(item) for item in items]
+        for view in views:
+            self.show(view)
+        listed = {view.uid for view in views}
+        self._views = {uid: view for uid, view in self._views.items() if uid in listed}
+        for uid in self._followers.keys() - listed:
+            for follower in self._followers[uid]:
+                follower.missing = True
+                follower.wake()
+        self._version = version
+
+    async def _stream(self, api: Api) -> None:
+        import aiohttp
+
+        query = {
+            "watch": "true",
+            "labelSelector": self._selector,
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self._version,
+            "timeoutSeconds": random.randint(240, 480),  # noqa: S311 - spreads reconnections
+        }
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+        call = Call("GET", f"/api/v1/namespaces/{self._namespace}/pods", query)
+        try:
+            async with api.opened(call, limits) as response:
+                self._unwell_since = None
+                async for line in _lines(response.content):
+                    self._take(json.loads(line))
+                    if self._version is None:
+                        return
+        except ClusterError as error:
+            if error.status != 410:
+                raise
+            self._version = None
+
+    def _take(self, event: dict[str, Any]) -> None:
+        kind, thing = event["type"], event["object"]
+        if kind == "ERROR":
+            if thing.get("code") != 410:
+                raise ClusterError(f"the watch was ended: {thing.get('message')}", int(thing.get("code") or 0))
+            self._version = None
+            return
+        self._version = thing["metadata"]["resourceVersion"]
+        if kind != "BOOKMARK":
+            self.show(PodView.of(thing, deleted=kind == "DELETED"))
+
+
+async def _lines(content: Any) -> AsyncIterator[bytes]:
+    rest = b""
+    async for chunk in content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield line
+
+
+_WATCHES: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Cluster, str], PodWatch]]
+_WATCHES = weakref.WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def watching(cluster: Cluster, follower: Follower) -> AsyncIterator[PodWatch]:
+    """Follow a pod with the event loop's shared watch of its namespace."""
+    loop = asyncio.get_running_loop()
+    watches, key = _WATCHES.setdefault(loop, {}), (cluster, follower.namespace)
+    watch = watches.setdefault(key, PodWatch(cluster, follower.namespace))
+    watch.follow(follower)
+    try:
+        yield watch
+    finally:
+        watch.unfollow(follower)
+        loop.call_later(LINGER_S, _leave, watches, key)
+
+
+def _leave(watches: dict[tuple[Cluster, str], PodWatch], key: tuple[Cluster, str]) -> None:
+    watch = watches.get(key)
+    if watch is not None and not watch.followed:
+        del watches[key]
+        watch.stop()
+
+
+def lost(view: PodView) -> PodView:
+    """Return the last view of a pod that is not there any more."""
+    return replace(view, deleted=True)

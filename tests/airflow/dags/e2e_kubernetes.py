@@ -1,0 +1,18 @@
+"""DAGs of the end-to-end tests on Kubernetes. The cluster comes with connections in the environment."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Param
+
+from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
+
+COMMON = {"schedule": None, "params": {"spec": Param({}, type="object")}, "render_template_as_native_obj": True}
+
+with DAG("e2e_kubernetes", **COMMON):
+    LMEvalOperator(
+        task_id="evaluate",
+        spec="{{ params.spec }}",
+        backend="kubernetes",
+        lmeval_conn_id="eval",
+        kubernetes={"labels": {"dag_run": "{{ run_id | replace(':', '-') | replace('+', '-') }}"}},
+    )
