@@ -7,19 +7,19 @@ only then stops the DAG. Nothing is evaluated again, so clearing the task re-gat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseOperator
 
 from airflow_provider_lmeval import _compat
 from airflow_provider_lmeval.errors import GateError, LMEvalError, SpecError
-from airflow_provider_lmeval.gate import NO_REGRESSION, RuleSet, Verdict, decide
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
 from airflow_provider_lmeval.operators.outcome import fail
 from airflow_provider_lmeval.operators.specs import is_constant
-from airflow_provider_lmeval.results.readers import Evidence
-from airflow_provider_lmeval.store.baselines import resolve_baseline
-from airflow_provider_lmeval.store.evidence import read_evidence, score_tables
+
+if TYPE_CHECKING:  # loaded when a gate is built or runs: a DAG file that only imports this module must stay quick
+    from airflow_provider_lmeval.gate import RuleSet, Verdict
+    from airflow_provider_lmeval.results.readers import Evidence
 
 Evaluation = Mapping[str, Any] | str
 """The XCom of an ``LMEvalOperator``, the URI of its result, or the URI of another tool's evidence."""
@@ -63,7 +63,7 @@ class LMEvalGateOperator(BaseOperator):
         if on_fail not in ("fail", "skip"):
             raise GateError(f"on_fail: {on_fail!r} is neither 'fail' nor 'skip'")
         self.candidate = candidate
-        self.rules = rules.to_data() if isinstance(rules, RuleSet) else rules
+        self.rules: Any = rules.to_data() if rules is not None and hasattr(rules, "to_data") else rules
         self.baseline = baseline
         self.lmeval_conn_id = lmeval_conn_id
         self.on_fail = on_fail
@@ -73,6 +73,9 @@ class LMEvalGateOperator(BaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Judge, push the verdict, then stop the DAG if it blocks."""
+        from airflow_provider_lmeval.gate import decide
+        from airflow_provider_lmeval.store.evidence import score_tables
+
         try:
             rules = _rules(self.rules)
             candidate, baseline = _evidence("candidate", self.candidate), self._baseline()
@@ -92,6 +95,8 @@ class LMEvalGateOperator(BaseOperator):
 
     def _baseline(self) -> Evidence | None:
         """Read the evidence to compare with; None if there is none to be, as before a first promotion."""
+        from airflow_provider_lmeval.store.baselines import resolve_baseline
+
         named = self.baseline
         if isinstance(named, str) and named:
             named = resolve_baseline(named, LMEvalHook(self.lmeval_conn_id).settings.results_uri)
@@ -133,6 +138,8 @@ def _rules(value: Any) -> RuleSet:
 
     :raises GateError: they cannot be right.
     """
+    from airflow_provider_lmeval.gate import NO_REGRESSION, RuleSet
+
     if value is None:
         return RuleSet.parse(NO_REGRESSION)
     return RuleSet.from_yaml(value) if isinstance(value, str) else RuleSet.parse(value)
@@ -149,4 +156,6 @@ def _evidence(side: str, value: Any) -> Evidence:
         raise GateError(
             f"{side}: {value!r} names no stored result; pass the output of an evaluation that succeeded, or a result URI"
         )
+    from airflow_provider_lmeval.store.evidence import read_evidence
+
     return read_evidence(uri)

@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow import __version__ as airflow_version
 from airflow.sdk import DAG
+from packaging.version import Version
 
 from airflow_provider_lmeval.operators.promote import LMEvalPromoteOperator, baseline_asset
 
 DAGS = Path(__file__).resolve().parents[3] / "dags"
+
+pytestmark = pytest.mark.skipif(
+    Version(airflow_version) < Version("3.3"), reason="the approval's response_timeout came with Airflow 3.3"
+)
 
 
 def dag(name: str) -> DAG:
