@@ -7,19 +7,18 @@ promotion as an event of an Airflow Asset with the scores in its ``extra``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.sdk import Asset, BaseOperator
 
 from airflow_provider_lmeval.errors import GateError, LMEvalError, SpecError
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
-from airflow_provider_lmeval.operators.approval import override_of
 from airflow_provider_lmeval.operators.outcome import fail
 from airflow_provider_lmeval.operators.specs import is_constant
-from airflow_provider_lmeval.store import Store
-from airflow_provider_lmeval.store.baselines import Baselines
-from airflow_provider_lmeval.store.promotion import Override, Promotion
+
+if TYPE_CHECKING:  # loaded when a promotion happens: a DAG file that only imports this module must stay quick
+    from airflow_provider_lmeval.store.promotion import Override, Promotion
 
 
 def baseline_asset(name: str, suite: str) -> Asset:
@@ -103,6 +102,10 @@ class LMEvalPromoteOperator(BaseOperator):
         return data
 
     def _promote(self, ti: Any) -> Promotion:
+        from airflow_provider_lmeval.operators.approval import override_of
+        from airflow_provider_lmeval.store import Store
+        from airflow_provider_lmeval.store.baselines import Baselines
+
         override = override_of(self.override)
         store = Store(self.results_uri or LMEvalHook(self.lmeval_conn_id).settings.results_uri)
         return Baselines(store).promote(
