@@ -69,16 +69,27 @@ def test_a_triggerer_that_is_killed_ends_no_pod(airflow: AirflowEnv, server: Kub
     none_left(server)
 
 
+def followed(airflow: AirflowEnv, run: str, try_number: int = 1) -> None:
+    """Wait until the triggerer follows the run: what a person does before, only the reaper can tell."""
+
+    def told() -> bool:
+        return any("Running" in line for line in airflow.api.log(DAG, run, "evaluate", try_number))
+
+    wait_until(told, "the trigger sees the pod run", 60)
+
+
 def test_clearing_a_deferred_task_replaces_its_pod_and_failing_it_ends_it(
     airflow: AirflowEnv, server: KubeServer
 ) -> None:
-    run = airflow.api.trigger(DAG, {"spec": lasting(2000, 50)})
-    airflow.api.wait_task(DAG, run, "evaluate", "deferred")
+    api = airflow.api
+    run = api.trigger(DAG, {"spec": lasting(100, 50)})
+    api.wait_task(DAG, run, "evaluate", "deferred")
     (old,) = running(server)
-    airflow.api.clear_task(DAG, run, "evaluate")
+    api.clear_task(DAG, run, "evaluate")
     server.wait(lambda: old["metadata"]["uid"] not in {pod["metadata"]["uid"] for pod in server.pods(NAMESPACE)}, 60)
     (new,) = running(server)
     assert new["metadata"]["name"] != old["metadata"]["name"]
-    airflow.api.wait_task(DAG, run, "evaluate", "deferred")
-    airflow.api.set_task_state(DAG, run, "evaluate", "failed")
+    api.wait_task(DAG, run, "evaluate", "deferred")
+    followed(airflow, run, 2)
+    api.set_task_state(DAG, run, "evaluate", "failed")
     none_left(server)
