@@ -48,8 +48,8 @@ test-airflow: $(STAMP) ## end to end, under a real Airflow
 	@$(PY) -m pytest tests/airflow $(ARGS)
 
 # What the driver needs is pinned exactly, so there is no lowest set of it.
-test-kubernetes: $(STAMP) ## the Kubernetes backend on the test server; not in a checkout below /tmp
-	@LMEVAL_TEST_KUBERNETES=1 $(PY) -m pytest tests/kube_backend tests/airflow/test_kubernetes.py $(ARGS)
+test-kubernetes: $(STAMP) ## the Kubernetes backend on the test server
+	@$(PY) -m pytest tests/kube tests/kube_backend tests/airflow/test_kubernetes.py $(ARGS)
 
 test-lowest: $(LOWEST_STAMP) ## unit and trigger tests with the lowest dependencies, in .venv-lowest
 	@$(LOWEST)/bin/python -m pytest tests/unit --ignore tests/unit/driver $(ARGS)

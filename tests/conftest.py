@@ -31,10 +31,6 @@ os.environ.update(
 for name in [name for name in os.environ if name.startswith("AIRFLOW__LMEVAL__") or name == "LMEVAL_EVENTS_FD"]:
     del os.environ[name]
 
-# The Kubernetes backend's own tests start pods as sandboxed processes and are not part of every run yet: the sandbox gives
-# pods a /tmp of their own, which hides a checkout that lies there. `make test-kubernetes` runs them.
-collect_ignore = [] if os.environ.get("LMEVAL_TEST_KUBERNETES") else ["kube_backend", "airflow/test_kubernetes.py"]
-
 # The same examples every time: a red run can be repeated. Look for new ones with HYPOTHESIS_PROFILE=search.
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50, database=None)
 settings.register_profile("search", deadline=None, max_examples=2000, database=None)

@@ -177,8 +177,7 @@ class Faults:
 
     def _cut(self, abruptly: bool) -> int:
         for stream in list(self.streams):
-            stream.abruptly = abruptly
-            stream.cut.set()
+            stream.cut(abruptly=abruptly)
         return len(self.streams)
 
     def compact(self) -> None:

@@ -6,6 +6,7 @@ Count and log it, strike it with faults, authenticate, authorize, find the resou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections import Counter, deque
@@ -154,9 +155,10 @@ class Api:
         self._faults.streams.add(stream)
         try:
             await answer.prepare(raw)
-            async for lines in watch.lines(stream):
-                if lines:
-                    await answer.write(lines)
+            async with contextlib.aclosing(watch.lines(stream)) as news:
+                async for lines in news:
+                    if lines:
+                        await answer.write(lines)
         finally:
             self._faults.streams.discard(stream)
         if stream.abruptly and raw.transport is not None:

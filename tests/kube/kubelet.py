@@ -84,6 +84,7 @@ class PodWorker:
 
     async def _until_gone(self) -> None:
         life = asyncio.get_running_loop().create_task(self._live())
+        life.add_done_callback(lambda _: self._changed.set())
         try:
             await self._stop_wanted(life)
         finally:
@@ -138,10 +139,9 @@ class PodWorker:
                     self.view.reason, self.view.message = "DeadlineExceeded", DEADLINE
                     self.cluster.event(self.pod, "Normal", "DeadlineExceeded", DEADLINE)
                 return
-            changed = asyncio.get_running_loop().create_task(self._changed.wait())
-            wait = None if left is None else max(left, RETRY_S)
-            await asyncio.wait({life, changed}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
-            await _cancelled(changed)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if left is None else max(left, RETRY_S)):
+                    await self._changed.wait()
         life.result()
 
     @property

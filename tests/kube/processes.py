@@ -33,6 +33,7 @@ NO_NAMESPACES = (
     "failed to create pod sandbox: this machine does not let users make namespaces. Allow it (sysctl "
     "kernel.apparmor_restrict_unprivileged_userns=0; in Docker: --security-opt seccomp=unconfined), or use scripted pods"
 )
+_OURS = tuple(Path(one).resolve() for one in (Path(__file__).parents[2], sys.prefix, sys.base_prefix))
 _SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -45,6 +46,8 @@ class Image:
     :param entrypoint: run where a container has no command; ``arguments`` where it has no args.
     :param user: numeric user, for containers without ``runAsUser``.
     :param hides: directories that are empty in the container: what the image does not have.
+    :param stays: directories that are there although a volume is mounted above them. An image has nothing below ``/tmp``,
+        this machine may have the checkout and the interpreter there.
     """
 
     path: tuple[Path, ...] = ()
@@ -54,6 +57,7 @@ class Image:
     user: int = 1000
     directory: str = "/"
     hides: tuple[Path, ...] = ()
+    stays: tuple[Path, ...] = _OURS
 
     def variables(self) -> dict[str, str]:
         found = ":".join([*map(str, self.path), _SYSTEM])
@@ -98,6 +102,7 @@ class ProcessSandbox:
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._control: socket.socket | None = None
+        self._pause: Process | None = None
 
     async def start(self) -> None:
         self._control, theirs = socket.socketpair()
@@ -136,16 +141,16 @@ class ProcessSandbox:
 
     async def stop(self) -> None:
         """Take the network away."""
-        if self._control is None:
-            return
-        for server in self._servers:
-            server.close()
-        for task in list(self._connections):
-            task.cancel()
+        if self._control is not None:
+            for server in self._servers:
+                server.close()
+            for task in list(self._connections):
+                task.cancel()
+            self._control.close()
+            self._control = None
         await asyncio.gather(*self._connections, return_exceptions=True)
-        self._control.close()
-        self._control = None
-        await self._pause.exited
+        if self._pause is not None:  # also the second time: whoever called first may have been interrupted
+            await asyncio.shield(self._pause.exited)
 
     async def container(self, name: str, settings: Json, home: Path, log: ContainerLog) -> ProcessContainer:
         """Start a container.
@@ -153,6 +158,7 @@ class ProcessSandbox:
         :raises StartError: its command cannot be executed.
         """
         started = ProcessContainer(log, home / f"{name}.message")
+        assert self._pause is not None
         await started.start({**settings, "pause": self._pause.pid}, home, name)
         return started
 

@@ -55,7 +55,7 @@ async def forward(cluster: Cluster, request: Request, target: Target, body: byte
         running = any(view.running for view in worker.view.main)
         if sandbox.script.serves is None or not running:
             raise unavailable(f"{where} connection refused")
-        status, headers, content = sandbox.script.serves(request.method, path, request.headers)
+        status, headers, content = sandbox.script.serves(request.method, path, _handed_on(request))
         return web.Response(status=status, headers=headers, body=content)
     try:
         return await _exchange(sandbox.new_socket, f"http://{address}:{port}{path}", request, body)
@@ -81,21 +81,25 @@ def _ports(pod: Json) -> list[Json]:
     return [port for container in pod["spec"]["containers"] for port in container.get("ports") or []]
 
 
+def _handed_on(request: Request) -> dict[str, str]:
+    """Return the headers that reach the pod."""
+    lost = {name for name in request.headers if name.lower() in DROPPED or name.lower().startswith("impersonate-")}
+    return {name: value for name, value in request.headers.items() if name not in lost}
+
+
 async def _exchange(new_socket: Any, url: str, request: Request, body: bytes) -> web.StreamResponse:
     def in_pod(_: Any) -> socket.socket:
         found: socket.socket = new_socket()
         found.setblocking(False)
         return found
 
-    headers = {name: value for name, value in request.headers.items() if name.lower() not in DROPPED}
-    headers = {name: value for name, value in headers.items() if not name.lower().startswith("impersonate-")}
     connector = aiohttp.TCPConnector(socket_factory=in_pod, force_close=True)
     async with (
         aiohttp.ClientSession(connector=connector, auto_decompress=False) as session,
         session.request(
             request.method,
             URL(f"{url}?{request.raw_query}" if request.raw_query else url, encoded=True),
-            headers={**headers, "X-Forwarded-For": "127.0.0.1"},
+            headers={**_handed_on(request), "X-Forwarded-For": "127.0.0.1"},
             data=body or None,
             allow_redirects=False,
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),

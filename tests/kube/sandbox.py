@@ -14,7 +14,7 @@ namespaces:
 
 The container's root is this machine's, read-only, over which the volumes are bound; ``/tmp`` can be written to unless the
 pod does not want that. Where a mount point does not exist, its directory is replaced, for the container alone, by a memory
-file system with the same entries.
+file system with the same entries. What stands for the image's own files is bound again into a volume that covers it.
 """
 
 from __future__ import annotations
@@ -157,10 +157,20 @@ def build_root(settings: dict) -> None:
     for source, path, read_only in mounts:
         make_mount_point(root, path, source.is_dir(), own)
         bind(source, inside(root, path))
+        bring_back(root, path, [Path(one) for one in settings["stays"]])
         if read_only:
             make_read_only(inside(root, path))
         own.add(path)
     os.chroot(root)
+
+
+def bring_back(root: Path, covered: Path, stays: list) -> None:
+    """Let what a volume has covered, and the image could not do without, appear in the volume."""
+    for path in stays:
+        if path != covered and path.is_relative_to(covered) and path.is_dir():
+            inside(root, path).mkdir(parents=True, exist_ok=True)
+            bind(path, inside(root, path))
+            make_read_only(inside(root, path))
 
 
 def inside(root: Path, path: Path) -> Path:

@@ -59,7 +59,7 @@ class ScriptedContainer:
 
     def __init__(self, script: Script, log: ContainerLog) -> None:
         self.log, self.oom_killed = log, False
-        self._script = script
+        self._script, self._message = script, script.message
         loop = asyncio.get_running_loop()
         self._exited: asyncio.Future[int] = loop.create_future()
         log.feed("stdout", script.log)
@@ -69,6 +69,16 @@ class ScriptedContainer:
     def _end(self, code: int) -> None:
         if not self._exited.done():
             self._exited.set_result(code)
+
+    def finish(self, exit_code: int, log: bytes, message: bytes | None) -> None:
+        """End by itself now, having said this; ``message`` None leaves the termination message as it is."""
+        self.say(log, message)
+        self._end(exit_code)
+
+    def say(self, log: bytes, message: bytes | None) -> None:
+        """Write to the log, and a new termination message unless it is None."""
+        self.log.feed("stdout", log)
+        self._message = self._message if message is None else message
 
     async def wait(self) -> int:
         code = await asyncio.shield(self._exited)
@@ -86,4 +96,4 @@ class ScriptedContainer:
         self.kill()
 
     def message(self) -> bytes:
-        return self._script.message
+        return self._message

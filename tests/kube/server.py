@@ -209,6 +209,33 @@ class KubeServer:
         """Let pods that match a label selector, from now on, only pretend to run; a later script goes before an earlier."""
         self.call(lambda: self.cluster.scripts.append((by_labels(labels), script)))
 
+    def finish(
+        self,
+        name: str,
+        namespace: str = "default",
+        *,
+        exit_code: int = 0,
+        log: bytes = b"",
+        message: bytes | None = None,
+    ) -> None:
+        """Let the main container of a scripted pod end by itself, with the last it has to say.
+
+        :param log: what it writes before. :param message: its termination message; None: as it was.
+        """
+        self._main(name, namespace, lambda running: running.finish(exit_code, log, message))
+
+    def say(self, name: str, namespace: str = "default", *, log: bytes = b"", message: bytes | None = None) -> None:
+        """Let the main container of a scripted pod say something and go on."""
+        self._main(name, namespace, lambda running: running.say(log, message))
+
+    def _main(self, name: str, namespace: str, do: Callable[[Any], None]) -> None:
+        def act() -> None:
+            pod = self.cluster.store.get(PODS, (namespace, name))
+            runner = self.cluster.workers[pod["metadata"]["uid"]].runners[pod["spec"]["containers"][0]["name"]]
+            do(runner.current)
+
+        self.call(act)
+
     def register(self, kind: Kind) -> None:
         """Serve a further kind, such as a custom resource."""
         self.call(lambda: self.cluster.registry.register(kind))

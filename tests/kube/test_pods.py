@@ -66,6 +66,24 @@ def test_what_an_image_lacks_is_hidden(server: KubeServer, admin: httpx.Client) 
     assert (state["exitCode"], "No module named" in log) == (1, True)
 
 
+def test_what_an_image_needs_stays_where_a_volume_covers_it(
+    server: KubeServer, admin: httpx.Client, tmp_path: Path
+) -> None:
+    (tmp_path / "checkout" / "hidden").mkdir(parents=True)
+    (tmp_path / "checkout" / "hidden" / "file").write_text("x")
+    (tmp_path / "checkout" / "file").write_text("there\n")
+    image = Image(stays=(tmp_path / "checkout",), hides=(tmp_path / "checkout" / "hidden",))
+    server.images["below:1"] = image
+    script = f"cd {tmp_path}; cat checkout/file; ls checkout/hidden; echo own > own; cat own; echo x > checkout/own"
+    covered = {"image": "below:1", **mounts(scratch=str(tmp_path))}
+    state, log = end(
+        server, shell("covered", script, container=covered, volumes=[{"name": "scratch", "emptyDir": {}}]), admin
+    )
+    assert (state["exitCode"] != 0, log.splitlines()[:2]) == (True, ["there", "own"])
+    assert "Read-only file system" in log
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkout"]
+
+
 def test_the_environment_comes_from_the_pod_and_nowhere_else(server: KubeServer, admin: httpx.Client) -> None:
     server.create({"metadata": {"name": "s"}, "stringData": {"token": "abc"}}, SECRETS)
     server.create({"metadata": {"name": "m"}, "data": {"key": "value", "other": "thing"}}, CONFIG_MAPS)

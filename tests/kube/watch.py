@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,10 +34,19 @@ TOO_OLD_CONTINUE = (
 
 @dataclass(eq=False)
 class Stream:
-    """A watch that goes on; ``cut`` ends it, ``abruptly`` without a proper end of the answer."""
+    """A watch that goes on: what it has still to show, None to look up.
 
-    cut: asyncio.Event = field(default_factory=asyncio.Event)
+    :param ended: it was cut; ``abruptly``: without a proper end of the answer.
+    """
+
+    events: asyncio.Queue[Event | None] = field(default_factory=asyncio.Queue)
+    ended: bool = False
     abruptly: bool = False
+
+    def cut(self, *, abruptly: bool) -> None:
+        """End it now, whatever it has still to show."""
+        self.ended, self.abruptly = True, abruptly
+        self.events.put_nowait(None)
 
 
 def predicate(request: Request, kind: Kind) -> Predicate:
@@ -117,9 +127,8 @@ class Watch:
         self._bookmark_s = bookmark_s if request.flag("allowWatchBookmarks") else LONGEST_S * 10
         timeout = request.number("timeoutSeconds")
         self._until = time.monotonic() + (timeout or LONGEST_S)
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
 
-    async def lines(self, stream: Stream) -> AsyncIterator[bytes]:
+    async def lines(self, stream: Stream) -> AsyncGenerator[bytes, None]:
         """Yield the events until the time is over or the stream is cut."""
         try:
             missed = self._store.since(self._from) if self._from else []
@@ -127,7 +136,7 @@ class Watch:
             message = f"too old resource version: {self._from} ({self._store.compacted})"
             yield encode_event("ERROR", expired(message).body)
             return
-        listener: Callable[[Event], None] = self._events.put_nowait
+        listener: Callable[[Event], None] = stream.events.put_nowait
         self._store.listeners.append(listener)
         try:
             yield b"".join([*self._initial(), *(line for event in missed for line in self._shown(event))])
@@ -143,22 +152,19 @@ class Watch:
                     yield encode_event("ADDED", found)
 
     async def _live(self, stream: Stream) -> AsyncIterator[bytes]:
-        cut = asyncio.get_running_loop().create_task(stream.cut.wait())
         bookmark_at = time.monotonic() + self._bookmark_s
-        try:
-            while not stream.cut.is_set() and (now := time.monotonic()) < self._until:
-                getting = asyncio.get_running_loop().create_task(self._events.get())
-                wait = max(min(self._until, bookmark_at) - now, 0)
-                await asyncio.wait({cut, getting}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
-                if getting.done():
-                    yield b"".join(self._shown(getting.result()))
-                    continue
-                getting.cancel()
-                if time.monotonic() >= bookmark_at:
-                    bookmark_at += self._bookmark_s
-                    yield self._bookmark()
-        finally:
-            cut.cancel()
+        while not stream.ended and (now := time.monotonic()) < self._until:
+            event = None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(min(self._until, bookmark_at) - now, 0)):
+                    event = await stream.events.get()
+            if stream.ended:
+                return
+            if event is not None:
+                yield b"".join(self._shown(event))
+            elif time.monotonic() >= bookmark_at:
+                bookmark_at += self._bookmark_s
+                yield self._bookmark()
 
     def _shown(self, event: Event) -> Iterator[bytes]:
         if event.kind is not self._kind:
