@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_lmeval.backends.kubernetes.api import Answer, Api, Call
+from airflow_provider_lmeval.backends.kubernetes.refusal import token_refused
 from airflow_provider_lmeval.backends.kubernetes.view import PodView
 from airflow_provider_lmeval.errors import ClusterError, ProtocolError
 from airflow_provider_lmeval.plan.pod import STATUS_PORT
@@ -91,7 +92,7 @@ async def _directly(view: PodView, headers: dict[str, str]) -> Answer:
         ):
             found = {name.lower(): value for name, value in response.headers.items()}
             if response.status == 401 and DRIVER_HEADER.lower() in found:
-                raise ClusterError("the driver does not accept the token", 401)
+                raise token_refused()
             return Answer(response.status, found, await response.read())
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise ClusterError(f"no answer from {host}: {error}") from error

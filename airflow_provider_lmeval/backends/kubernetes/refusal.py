@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from airflow_provider_lmeval.errors import ClusterError
-from airflow_provider_lmeval.wire import Cause
+from airflow_provider_lmeval.wire import DRIVER_HEADER, Cause
 
 _DENIED = re.compile(r'cannot (\w+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]+)")?')
 PAGE = "docs/kubernetes.md"
@@ -39,6 +39,8 @@ def explain(method: str, path: str, status: int, body: bytes, headers: Mapping[s
     after = headers.get("Retry-After", "")
     if status in (429, 503) and after.isdecimal():
         return _OverloadedError(where, status, float(after))
+    if status == 401 and any(name.lower() == DRIVER_HEADER.lower() for name in headers):
+        return token_refused()
     if status == 401:
         return ClusterError(
             f"{where}. The credentials of the Kubernetes connection are not accepted", status, Cause.FORBIDDEN
@@ -51,6 +53,12 @@ def explain(method: str, path: str, status: int, body: bytes, headers: Mapping[s
     if status in (400, 413, 422) and creates_pod:
         return ClusterError(f"{where}. Look at the pod settings and templates", status, Cause.POD_REJECTED)
     return ClusterError(where, status)
+
+
+def token_refused() -> ClusterError:
+    """Return the error for a driver that answers 401 itself."""
+    why = "the password of the LM Eval connection is another one than when the pod was started"
+    return ClusterError(f"the driver does not accept the token: {why}", 401)
 
 
 def _message(body: bytes) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_lmeval.backends.kubernetes.refusal import explain, retry_after
 from airflow_provider_lmeval.errors import ClusterError
-from airflow_provider_lmeval.wire import RETRYABLE, Cause
+from airflow_provider_lmeval.wire import DRIVER_HEADER, RETRYABLE, Cause
 from tests.support.recorded import exchanges
 
 
@@ -57,6 +57,13 @@ def test_an_overloaded_server_says_when_to_come_again() -> None:
     assert error.transient
     assert retry_after(error) == 7
     assert retry_after(explain("GET", "/x", 500, b"", {})) is None
+
+
+def test_the_drivers_own_401_is_not_kubernetes() -> None:
+    assert "credentials" in str(explain("GET", "/x", 401, b"", {}))
+    said = str(explain("GET", "/x", 401, b"", {DRIVER_HEADER.title(): "1"}))
+    assert "the driver does not accept the token" in said
+    assert "credentials" not in said
 
 
 def test_an_admission_rule_is_quoted() -> None:
