@@ -25,7 +25,7 @@ from airflow_provider_lmeval.wire import CLUSTER_CAUSES, Cause, RunDir, Status
 
 _ECHOES = frozenset({Cause.CANCELLED, Cause.KILLED})
 """Causes with which a driver ends when its pod is ended: the cluster knows better why."""
-_REASONS = CLUSTER_CAUSES | {Cause.DEADLINE, Cause.KILLED}
+_REASONS = CLUSTER_CAUSES | {Cause.DEADLINE, Cause.KILLED, Cause.OUT_OF_MEMORY}
 
 
 def success(store: Store, run_id: str) -> EvalResult | None:
@@ -43,9 +43,9 @@ def decide(store: Store, handle: Handle, found: Evidence) -> EvalResult:
     :raises RunFailedError: there is none; with the cause that the pod's end tells.
     """
     status = end_of(handle, found)
-    if found.result is not None and not _is_echo(found.result, status):
-        keep(store, found.result)
-        return found.result
+    if (said := in_log(found, status)) is not None:
+        keep(store, said)
+        return said
     if (own := _own_failure(store, handle.run_id, found)) is not None and not _is_echo(own, status):
         return own
     gaps = f" ({'; '.join(found.gaps)})" if found.gaps else ""
@@ -58,6 +58,11 @@ def end_of(handle: Handle, found: Evidence) -> Status:
     if found.view is None:
         return gone(handle)
     return status_of(found.view, now=time.time(), limits=PodRef.of(handle).limits)
+
+
+def in_log(found: Evidence, status: Status) -> EvalResult | None:
+    """Return the document in the log, unless it only says that the driver was stopped."""
+    return None if found.result is None or _is_echo(found.result, status) else found.result
 
 
 def _own_failure(store: Store, run_id: str, found: Evidence) -> EvalResult | None:

@@ -19,6 +19,7 @@ from airflow.providers.cncf.kubernetes.utils.pod_manager import OnFinishAction, 
 
 from airflow_provider_lmeval.backends import Backend, Handle
 from airflow_provider_lmeval.backends.kubernetes.cluster import DEFAULT_CONN_ID, Cluster
+from airflow_provider_lmeval.backends.kubernetes.collect import in_log
 from airflow_provider_lmeval.backends.kubernetes.evidence import Evidence
 from airflow_provider_lmeval.backends.kubernetes.launch import Launch
 from airflow_provider_lmeval.backends.kubernetes.runs import PodRef, Prepared, TaskRun
@@ -219,7 +220,8 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
         self, context: Any, pods: KubernetesBackend, handle: Handle, status: Status, found: Evidence
     ) -> None:
         """Note what the next try has to know, and tell what Kubernetes' events say."""
-        cause = found.result.cause if found.result else status.cause
+        said = in_log(found, status)
+        cause = said.cause if said else status.cause
         store = context.get("task_state_store")
         if cause == Cause.OUT_OF_MEMORY and store is not None:
             store.set(OUT_OF_MEMORY_KEY, self._out_of_memory(context) + 1)
