@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -142,13 +141,14 @@ class Api:
 
         :raises ClusterError: the server refused, or there was no answer.
         """
-        end, pause = time.monotonic() + self._patience_s, FIRST_PAUSE_S
+        now, pause = asyncio.get_running_loop().time, FIRST_PAUSE_S
+        end = now() + self._patience_s
         while True:
             try:
                 return await self._send(call)
             except ClusterError as error:
                 wait = retry_after(error) or pause * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-                if not error.transient or time.monotonic() + wait > end:
+                if not error.transient or now() + wait > end:
                     raise
             await asyncio.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE_S)
