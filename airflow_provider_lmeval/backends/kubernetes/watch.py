@@ -103,6 +103,7 @@ class PodWatch:
         self._followers: dict[str, set[Follower]] = {}
         self._version: str | None = None
         self._unwell_since: float | None = 0.0
+        self._denied: str | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -121,6 +122,8 @@ class PodWatch:
         self._followers.setdefault(follower.uid, set()).add(follower)
         if (view := self._views.get(follower.uid)) is not None:
             follower.see(view)
+        if self._denied:
+            follower.notices.append(self._denied)
         if self._task is None:
             # in a context of its own: its log lines must not go to the task whose trigger happened to come first
             self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
@@ -175,8 +178,19 @@ class PodWatch:
         log.warning("the watch of namespace %s is interrupted: %s", self._namespace, error)
         if error.status in (401, 403):
             self._unwell_since = 0.0
+            self._tell_denied(
+                f"the pod is not watched, only looked at from time to time, and no progress is shown: {error}"
+            )
             return DENIED_PAUSE_S if error.status == 403 else LONGEST_PAUSE_S
         return retry_after(error) or pause
+
+    def _tell_denied(self, notice: str) -> None:
+        """Let the tasks' logs say, once, what only the triggerer's would."""
+        if self._denied is None:
+            for follower in [each for group in self._followers.values() for each in group]:
+                follower.notices.append(notice)
+                follower.wake()
+        self._denied = notice
 
     async def _once(self, api: Api) -> None:
         """List if need be, then watch until the server ends it."""
@@ -214,7 +228,7 @@ class PodWatch:
         call = Call("GET", f"/api/v1/namespaces/{self._namespace}/pods", query)
         try:
             async with api.opened(call, limits) as response:
-                self._unwell_since = None
+                self._unwell_since = self._denied = None
                 async for line in _lines(response.content):
                     self._take(json.loads(line))
                     if self._version is None:
