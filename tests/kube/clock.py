@@ -1,9 +1,16 @@
-"""Time as the API writes it: whole seconds in objects, nanoseconds in logs, always UTC."""
+"""Time as the API writes it: whole seconds in objects, nanoseconds in logs, always UTC.
+
+A test that is about something that has lasted for minutes lets this clock lag: then what is new looks old to a client.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+
+_lags: list[float] = []
 
 
 def timestamp(when: float | None = None) -> str:
@@ -11,7 +18,18 @@ def timestamp(when: float | None = None) -> str:
 
     :param when: POSIX time, seconds; default: now.
     """
-    return datetime.fromtimestamp(time.time() if when is None else when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = (time.time() if when is None else when) - sum(_lags)
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@contextmanager
+def lagging(seconds: float) -> Iterator[None]:
+    """Let everything that is written meanwhile be dated so much earlier."""
+    _lags.append(seconds)
+    try:
+        yield
+    finally:
+        _lags.remove(seconds)
 
 
 def parse(text: str) -> float:

@@ -44,6 +44,7 @@ class Fault:
 
     :param verb: of RBAC, None all. :param resource: plural with subresource, None all. :param path: searched in the path.
     :param times: how often; None: until lifted. :param until: monotonic time of its end.
+    :param after: the request has been carried out by then.
     """
 
     effect: Effect
@@ -52,6 +53,7 @@ class Fault:
     path: str | None = None
     times: int | None = None
     until: float | None = None
+    after: bool = False
     lifted: asyncio.Event = field(default_factory=asyncio.Event)
     hits: int = 0
 
@@ -82,10 +84,10 @@ class Faults:
 
     # -- requests
 
-    async def strike(self, request: Request, raw: web.Request) -> None:
-        """Do to a request what was asked for."""
+    async def strike(self, request: Request, raw: web.Request, *, after: bool = False) -> None:
+        """Do to a request what was asked for, before or after it is carried out."""
         for fault in list(self._faults):
-            if fault.concerns(request):
+            if fault.after is after and fault.concerns(request):
                 fault.hits += 1
                 await fault.effect(raw)
 
@@ -130,6 +132,10 @@ class Faults:
             raise asyncio.CancelledError
 
         return self._add(effect, where)
+
+    def lose_answers(self, **where: Any) -> Fault:
+        """Do what is asked, and break the connection instead of saying so."""
+        return self.reset(after=True, **where)
 
     def _add(self, effect: Effect, where: dict[str, Any]) -> Fault:
         seconds = where.pop("seconds", None)

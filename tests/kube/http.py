@@ -93,6 +93,8 @@ class Api:
             seen.user = asking.name
             authorize(asking, request)
             answer = await self._answer(request, raw, asking.may)
+            seen.status = answer.status
+            await self._faults.strike(request, raw, after=True)
         except ApiError as refusal:
             answer = json_answer(refusal.body, refusal.code, refusal.headers)
         except web.HTTPRequestEntityTooLarge:

@@ -92,6 +92,13 @@ def test_connections_break_and_answers_come_late(quiet: KubeServer, admin: httpx
     assert time.monotonic() - started >= 0.3
 
 
+def test_an_answer_can_be_lost_after_the_deed(quiet: KubeServer, admin: httpx.Client) -> None:
+    quiet.faults.lose_answers(verb="create", resource="pods", times=1)
+    with pytest.raises(httpx.TransportError):
+        admin.post(PODS, json=pod("x"))
+    assert admin.get(f"{PODS}/x").status_code == 200
+
+
 def test_requests_are_counted_with_who_what_and_how_it_went(quiet: KubeServer, admin: httpx.Client) -> None:
     admin.get(PODS)
     admin.get(f"{PODS}/none/log")

@@ -22,6 +22,7 @@ from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
 from tests.kube import Image, KubeServer, Rule
 from tests.kube.kinds import NAMESPACES
 from tests.support.context import TaskInstance
+from tests.support.tiny import tiny_model, tiny_tasks
 
 IMAGE = "localhost/lmeval:test"
 BARE = "localhost/lm-eval-only:test"
@@ -29,15 +30,40 @@ NAMESPACE = "evaluations"
 REPOSITORY = Path(__file__).parents[2]
 
 
+PAGE = (REPOSITORY / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+
+
+def what_you_see() -> set[str]:
+    """Return the words that docs/kubernetes.md lets people look for when something around a run fails."""
+    rows = PAGE.partition("## When something around it fails")[2].partition("\n## ")[0].splitlines()
+    cells = [row.split("|")[2] for row in rows if row.startswith("| ")][1:]
+    return {words for cell in cells for words in re.findall(r"`([^`]+)`", cell) if " " in words}
+
+
+def documented(words: str) -> str:
+    """Return words of an error or a log, which the documentation has to have as well."""
+    assert words in what_you_see()
+    return words
+
+
 def documented_role() -> list[Rule]:
     """Return the Role that docs/kubernetes.md asks for: no test here has more rights than that."""
-    page = (REPOSITORY / "docs" / "kubernetes.md").read_text(encoding="utf-8")
-    (text,) = re.findall(r"```yml\n(.*?)```", page, re.DOTALL)
+    (text,) = re.findall(r"```yml\n(.*?)```", PAGE, re.DOTALL)
     rules = yaml.safe_load(text)["rules"]
     return [Rule(tuple(rule["verbs"]), tuple(rule["resources"]), namespaces=(NAMESPACE,)) for rule in rules]
 
 
 ROLE = documented_role()
+
+
+def without(verb: str, resource: str) -> list[Rule]:
+    """Return the Role without one right."""
+    rules = []
+    for rule in ROLE:
+        for one in rule.resources:
+            verbs = tuple(each for each in rule.verbs if (each, one) != (verb, resource))
+            rules += [Rule(verbs, (one,), namespaces=rule.namespaces)] if verbs else []
+    return rules
 
 
 @pytest.fixture
@@ -105,6 +131,19 @@ def airflow(server: KubeServer, tmp_path: Path) -> Iterator[Airflow]:
 def spec(**fields: Any) -> dict[str, Any]:
     """Return a spec that pods can be started for; nothing evaluates it."""
     return {"model": {"type": "hf", "pretrained": "/models/tiny"}, "tasks": ["arc_easy"]} | fields
+
+
+def real(*tasks: str) -> dict[str, Any]:
+    """Return a spec for the tiny model, which the pods see where this machine has it."""
+    model = {"type": "hf", "pretrained": str(tiny_model()), "dtype": "float32"}
+    return {"model": model, "tasks": list(tasks), "include_paths": [str(tiny_tasks())], "device": "cpu"}
+
+
+class StateStore(dict[str, Any]):
+    """Airflow 3.3's store of a task's state, as far as it is used."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
 
 
 def context(**fields: Any) -> dict[str, Any]:

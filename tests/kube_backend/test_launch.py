@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_lmeval.backends.kubernetes.backend import KubernetesBackend
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
 from airflow_provider_lmeval.plan import Grants, run_id
 from airflow_provider_lmeval.spec import EvalSpec
-from tests.kube import KubeServer, Rule, Script
+from tests.kube import KubeServer, Script
 from tests.kube.kinds import CONFIG_MAPS
-from tests.kube_backend.conftest import NAMESPACE, ROLE, Airflow, context, defer, handle_of, spec
+from tests.kube_backend.conftest import NAMESPACE, Airflow, context, defer, handle_of, spec
 
 SPEC = EvalSpec.parse(spec())
 RUN = run_id("dag", "manual__1", "evaluate", -1, 0, SPEC.content_hash)
@@ -110,30 +110,6 @@ def test_a_retry_goes_on_with_the_pod_of_the_try_before(server: KubeServer, airf
 
 
 @pytest.mark.usefixtures("endless")
-def test_a_task_killed_while_its_pod_is_created_leaves_none(server: KubeServer, airflow: Airflow) -> None:
-    task = airflow.operator()
-    server.faults.slow(0.5, verb="create", resource="pods")
-    killer = threading.Timer(0.1, task.on_kill)
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            task.execute(context())
-        except BaseException as error:
-            failures.append(error)
-
-    worker = threading.Thread(target=run)
-    worker.start()
-    server.wait(lambda: any(seen.verb == "create" for seen in server.requests.log) or server.pods(NAMESPACE))
-    killer.start()
-    worker.join()
-    killer.join()
-    assert isinstance(failures[0], AirflowException)
-    assert "killed" in str(failures[0])
-    server.wait(lambda: not server.pods(NAMESPACE))
-
-
-@pytest.mark.usefixtures("endless")
 def test_a_large_request_comes_by_a_config_map_and_goes_with_the_pod(server: KubeServer, airflow: Airflow) -> None:
     handle = backend().submit(EvalSpec.parse(spec(tasks=LARGE)), RUN, Grants())
     (found,) = [each for each in server.all(CONFIG_MAPS, NAMESPACE) if each["metadata"]["name"] == handle.where["pod"]]
@@ -144,41 +120,10 @@ def test_a_large_request_comes_by_a_config_map_and_goes_with_the_pod(server: Kub
     )
 
 
-@pytest.mark.usefixtures("endless")
-def test_without_the_right_to_create_config_maps_no_pod_is_left(server: KubeServer, airflow: Airflow) -> None:
-    server.user("airflow", [rule for rule in ROLE if "configmaps" not in rule.resources])
-    with pytest.raises(AirflowFailException, match=r"verb 'create' on 'configmaps'"):
-        airflow.operator(spec=spec(tasks=LARGE)).execute(context())
-    server.wait(lambda: not server.pods(NAMESPACE))
-
-
-@pytest.mark.parametrize("verb", ["create", "list"])
-def test_a_right_that_is_missing_is_named_and_not_tried_again(server: KubeServer, airflow: Airflow, verb: str) -> None:
-    rules = [Rule(tuple(v for v in rule.verbs if v != verb or rule.resources != ("pods",)), rule.resources,
-                  namespaces=rule.namespaces) for rule in ROLE]  # fmt: skip
-    server.user("airflow", rules)
-    with pytest.raises(AirflowFailException, match=f"verb '{verb}' on 'pods'"):
-        airflow.operator().execute(context())
-
-
-def test_a_namespace_that_is_not_there(airflow: Airflow, server: KubeServer) -> None:
-    server.user("airflow", [Rule(("*",), ("*",))])
-    with pytest.raises(AirflowFailException, match="Create the namespace"):
-        airflow.operator(kubernetes={"namespace": "nowhere"}).execute(context())
-
-
 def test_an_image_is_asked_for(airflow: Airflow) -> None:
     airflow.connect(image="")
     with pytest.raises(AirflowException, match=r"set `image`"):
         airflow.operator().execute(context())
-
-
-@pytest.mark.usefixtures("endless")
-def test_a_minute_of_errors_is_sat_out(server: KubeServer, airflow: Airflow) -> None:
-    server.faults.fail(500, verb="create", resource="pods", times=2)
-    server.faults.fail(429, verb="list", resource="pods", times=1, retry_after=1)
-    defer(airflow.operator(), context())
-    assert len(alive(server)) == 1
 
 
 def test_the_trigger_row_holds_no_secret(airflow: Airflow, server: KubeServer, tmp_path: Path) -> None:

@@ -238,18 +238,15 @@ def test_on_kill_action_keeps_the_pod(server: KubeServer, airflow: Airflow) -> N
 
 
 @pytest.mark.usefixtures("endless")
-@pytest.mark.parametrize(("action", "left"), [("delete_pod", []), ("keep_pod", ["Failed"])])
-def test_execution_timeout_stops_the_pod_and_keeps_its_object_if_asked(
-    server: KubeServer, airflow: Airflow, action: str, left: list[str]
-) -> None:
-    task = airflow.operator(execution_timeout=timedelta(seconds=1.5), kubernetes={"on_finish_action": action})
+def test_execution_timeout_keeps_the_pods_object_if_asked(server: KubeServer, airflow: Airflow) -> None:
+    task = airflow.operator(execution_timeout=timedelta(seconds=1.5), kubernetes={"on_finish_action": "keep_pod"})
     ctx = context()
     deferral = defer(task, ctx)
     event = fire(deferral)
     assert event["timed_out"]
     with pytest.raises(AirflowException, match="execution_timeout"):
         finish(task, ctx, deferral, event)
-    server.wait(lambda: [pod["status"].get("phase") for pod in server.pods(NAMESPACE)] == left)
+    server.wait(lambda: [pod["status"].get("phase") for pod in server.pods(NAMESPACE)] == ["Failed"])
 
 
 @pytest.mark.usefixtures("endless")
@@ -262,17 +259,6 @@ def test_a_trigger_that_crashes_is_replaced_twice_then_the_pod_goes(server: Kube
     assert len(server.pods(NAMESPACE)) == 1
     with pytest.raises(Exception, match="Trigger failure"):
         airflow.operator().resume_execution("__fail__", {"error": "Trigger failure"}, ctx)
-    server.wait(lambda: not server.pods(NAMESPACE))
-
-
-def test_a_pod_that_never_starts_is_removed(server: KubeServer, airflow: Airflow) -> None:
-    server.faults.never_schedule()
-    task, ctx = airflow.operator(kubernetes={"scheduling_timeout": 1, "gpu": 1}), context()
-    deferral = defer(task, ctx)
-    with pytest.raises(AirflowException, match=r"Insufficient nvidia\.com/gpu") as caught:
-        finish(task, ctx, deferral, fire(deferral))
-    assert not isinstance(caught.value, AirflowFailException)
-    assert ctx["ti"].xcoms["return_value"]["cause"] == "unschedulable"
     server.wait(lambda: not server.pods(NAMESPACE))
 
 

@@ -11,29 +11,16 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_lmeval.backends.kubernetes.backend import KubernetesBackend
-from airflow_provider_lmeval.backends.kubernetes.collect import keep
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
 from airflow_provider_lmeval.operators.kubernetes.pod import OUT_OF_MEMORY_KEY
-from airflow_provider_lmeval.plan import run_id
-from airflow_provider_lmeval.results import EvalResult
 from airflow_provider_lmeval.sensors.lmeval import LMEvalSensor
-from airflow_provider_lmeval.spec import EvalSpec
-from airflow_provider_lmeval.store import Store, open_result
+from airflow_provider_lmeval.store import open_result
 from airflow_provider_lmeval.wire import Cause, Reason, State
 from airflow_provider_lmeval.wire_pod import unpack_request
-from tests.kube import KubeServer, Rule, Script
+from tests.kube import KubeServer, Script
 from tests.kube_backend import pods
-from tests.kube_backend.conftest import NAMESPACE, ROLE, Airflow, context, defer, finish, fire, handle_of, spec
-
-RUN = run_id("dag", "manual__1", "evaluate", -1, 0, EvalSpec.parse(spec()).content_hash)
-GOOD = pods.document(RUN)
-
-
-class StateStore(dict[str, Any]):
-    """Airflow 3.3's store of a task's state, as far as it is used."""
-
-    def set(self, key: str, value: Any) -> None:
-        self[key] = value
+from tests.kube_backend.acts import GOOD, RUN, gone, stored
+from tests.kube_backend.conftest import NAMESPACE, Airflow, StateStore, context, defer, finish, fire, handle_of, spec
 
 
 def run(
@@ -49,14 +36,6 @@ def run(
     if during is not None:
         during()
     return finish(task, given, deferral, event)
-
-
-def stored(airflow: Airflow, raw: bytes) -> None:
-    keep(Store(airflow.results), EvalResult.from_json(raw))
-
-
-def gone(server: KubeServer) -> None:
-    server.wait(lambda: not server.pods(NAMESPACE))
 
 
 def test_a_record_in_the_log_is_kept_where_the_gate_looks(server: KubeServer, airflow: Airflow, capsys: Any) -> None:
@@ -188,36 +167,6 @@ def test_on_finish_action_decides_about_a_failed_pod(
     server.script(Script())
     defer(airflow.operator(kubernetes={"on_finish_action": action}), context())
     assert len([pod for pod in server.pods(NAMESPACE) if pod["status"].get("phase") != "Failed"]) == 1
-
-
-@pytest.mark.parametrize(
-    ("verb", "resource", "words"),
-    [
-        ("get", "pods/log", "the log cannot be read"),
-        ("delete", "pods", "is left where it is"),
-        ("list", "events", "events cannot"),
-    ],
-)
-def test_a_right_that_is_missing_at_the_end_costs_no_result(
-    server: KubeServer, airflow: Airflow, verb: str, resource: str, words: str, capsys: Any
-) -> None:
-    rules = []
-    for rule in ROLE:
-        for one in rule.resources:
-            verbs = tuple(v for v in rule.verbs if (v, one) != (verb, resource))
-            rules += [Rule(verbs, (one,), namespaces=rule.namespaces)] if verbs else []
-    server.user("airflow", rules)
-    words_left = pods.last_words(RUN, GOOD, metrics={"tiny_mc": {"acc,none": 0.75}})
-    server.script(Script(runs_s=0.1, log=pods.log(RUN, GOOD), message=words_left))
-    if resource == "events":
-        server.script(Script(runs_s=0.1, exit_code=6))
-        with pytest.raises(AirflowException, match="endpoint"):
-            run(airflow, kubernetes={"log_events_on_failure": True})
-    else:
-        assert run(airflow)["reason"] == "Succeeded"
-    said = capsys.readouterr().out
-    assert words in said
-    assert f"verb '{verb}' on '{resource}'" in said
 
 
 def test_a_sensor_collects_and_lets_go(server: KubeServer, airflow: Airflow) -> None:

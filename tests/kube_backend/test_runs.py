@@ -16,8 +16,7 @@ from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
 from airflow_provider_lmeval.store import open_result
 from tests.kube import KubeServer
 from tests.kube.kinds import CLAIMS
-from tests.kube_backend.conftest import BARE, IMAGE, NAMESPACE, Airflow, context, defer, finish, fire, handle_of
-from tests.support.tiny import tiny_model, tiny_tasks
+from tests.kube_backend.conftest import BARE, IMAGE, NAMESPACE, Airflow, context, defer, finish, fire, handle_of, real
 
 pytestmark = pytest.mark.driver
 
@@ -26,12 +25,6 @@ CLAIM = {
     "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
 }
 ON_A_VOLUME = {"results": {"claim": "results", "path": "/results"}}
-
-
-def real(*tasks: str) -> dict[str, Any]:
-    """Return a spec for the tiny model, which the pods see where this machine has it."""
-    model = {"type": "hf", "pretrained": str(tiny_model()), "dtype": "float32"}
-    return {"model": model, "tasks": list(tasks), "include_paths": [str(tiny_tasks())], "device": "cpu"}
 
 
 def test_a_model_is_evaluated_in_a_pod(server: KubeServer, airflow: Airflow) -> None:

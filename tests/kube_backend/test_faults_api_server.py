@@ -1,0 +1,298 @@
+"""The API server fails, hangs, forgets or refuses: a run is waited for, and what cannot go on says why."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_lmeval.wire import DRIVER_HEADER
+from tests.kube import KubeServer, Rule, Script
+from tests.kube.faults import Fault
+from tests.kube.kinds import QUOTAS
+from tests.kube_backend.acts import LOG, SCORES, WORDS, Act, Ended, gone, play, succeeded
+from tests.kube_backend.conftest import (
+    NAMESPACE,
+    ROLE,
+    Airflow,
+    context,
+    defer,
+    documented,
+    finish,
+    fire,
+    spec,
+    without,
+)
+from tests.kube_backend.hurry import FACTOR, hurried
+
+MINUTE_S = 60 / FACTOR
+
+TROUBLE: dict[str, Callable[[KubeServer], Fault]] = {
+    "429": lambda server: server.faults.fail(429, seconds=MINUTE_S),
+    "500": lambda server: server.faults.fail(500, seconds=MINUTE_S),
+    "time-outs": lambda server: server.faults.hang(seconds=MINUTE_S),
+}
+
+
+@pytest.fixture
+def hurry() -> Iterator[None]:
+    with hurried():
+        yield
+
+
+@pytest.fixture
+def endless(server: KubeServer) -> None:
+    server.script(Script())
+
+
+# -- a minute without an API server
+
+
+@pytest.mark.parametrize("kind", TROUBLE)
+@pytest.mark.usefixtures("hurry", "endless")
+def test_a_minute_of_trouble_at_the_start_is_sat_out(server: KubeServer, airflow: Airflow, kind: str) -> None:
+    fault = TROUBLE[kind](server)
+    ended = play(airflow, lambda act: (act.until_seen(), act.succeed()))
+    succeeded(server, airflow, ended)
+    assert 2 <= fault.hits <= 70  # it is asked again, and not more often than 429 wishes: each second
+
+
+@pytest.mark.parametrize("kind", TROUBLE)
+@pytest.mark.usefixtures("hurry", "endless")
+def test_a_minute_of_trouble_while_waiting_is_sat_out(server: KubeServer, airflow: Airflow, kind: str) -> None:
+    faults: list[Fault] = []
+
+    def trouble(act: Act) -> None:
+        act.until_seen()
+        faults.append(TROUBLE[kind](server))
+        server.faults.cut_watches(abruptly=True)
+        server.wait(lambda: faults[0].hits > 1, 20)
+        act.succeed()
+
+    succeeded(server, airflow, play(airflow, trouble))
+    assert faults[0].hits <= 70
+
+
+@pytest.mark.parametrize("kind", TROUBLE)
+@pytest.mark.usefixtures("hurry")
+def test_a_minute_of_trouble_when_the_result_is_fetched_is_sat_out(
+    server: KubeServer, airflow: Airflow, kind: str
+) -> None:
+    server.script(Script(runs_s=0.1, log=LOG, message=WORDS))
+    task, ctx = airflow.operator(), context()
+    deferral = defer(task, ctx)
+    event = fire(deferral, within_s=300)
+    TROUBLE[kind](server)
+    finish(task, ctx, deferral, event)
+    succeeded(server, airflow, Ended(ctx["ti"].xcoms["return_value"], None, 0))
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_pod_whose_creation_nobody_heard_of_is_found_and_not_created_twice(
+    server: KubeServer, airflow: Airflow
+) -> None:
+    server.faults.lose_answers(verb="create", resource="pods", times=1)
+    succeeded(server, airflow, play(airflow, lambda act: (act.until_seen(), act.succeed())))
+    assert server.requests.count("create", "pods") == 2
+
+
+# -- watches
+
+
+def cut_properly(server: KubeServer) -> None:
+    server.faults.cut_watches_every(1.0)
+
+
+def cut_abruptly(server: KubeServer) -> None:
+    server.faults.cut_watches_every(1.0, abruptly=True)
+
+
+def forget(server: KubeServer) -> None:
+    server.faults.compact()
+    server.faults.cut_watches()
+
+
+@pytest.mark.parametrize("trouble", [cut_properly, cut_abruptly, forget])
+@pytest.mark.usefixtures("endless")
+def test_a_watch_in_trouble_misses_no_end(
+    server: KubeServer, airflow: Airflow, trouble: Callable[[KubeServer], None]
+) -> None:
+    def during(act: Act) -> None:
+        act.until_seen()
+        before = server.requests.count("watch", "pods") + server.requests.count("list", "pods")
+        trouble(server)
+        again = lambda: server.requests.count("watch", "pods") + server.requests.count("list", "pods") >= before + 2  # noqa: E731
+        server.wait(again, 20)
+        act.succeed()
+
+    succeeded(server, airflow, play(airflow, during))
+    server.faults.cut_watches_every(None)
+
+
+@pytest.mark.usefixtures("endless")
+def test_an_end_between_two_watches_of_which_the_server_knows_nothing_more_is_seen(
+    server: KubeServer, airflow: Airflow
+) -> None:
+    def during(act: Act) -> None:
+        act.until_seen()
+        down = server.faults.fail(503, verb="watch")
+        server.faults.cut_watches(abruptly=True)
+        act.succeed()
+        server.wait_for_phase(act.pod, "Succeeded", namespace=NAMESPACE)
+        server.faults.compact()
+        server.faults.lift(down)
+
+    succeeded(server, airflow, play(airflow, during))
+
+
+# -- progress
+
+
+def ask_driver(act: Act) -> None:
+    """Return once the driver was asked, or nearly."""
+    act.until_seen()
+    act.server.wait(lambda: act.server.requests.count("get", "pods/proxy"), 20)
+    act.succeed()
+
+
+def test_a_proxy_that_is_forbidden_costs_only_the_progress(
+    server: KubeServer, airflow: Airflow, endless: None, capsys: Any
+) -> None:
+    server.user("airflow", without("get", "pods/proxy"))
+    succeeded(server, airflow, play(airflow, ask_driver))
+    assert documented("no progress is shown") in (said := capsys.readouterr().out)
+    assert "verb 'get' on 'pods/proxy'" in said
+
+
+def refuses(method: str, path: str, headers: Any) -> tuple[int, dict[str, str], bytes]:
+    return 401, {DRIVER_HEADER: "1"}, b"the header does not hold this run's token"
+
+
+def test_a_token_that_is_wrong_costs_only_the_progress_and_is_no_matter_of_kubernetes_credentials(
+    server: KubeServer, airflow: Airflow, capsys: Any
+) -> None:
+    server.script(Script(serves=refuses))
+    succeeded(server, airflow, play(airflow, ask_driver))
+    assert documented("the driver does not accept the token") in (said := capsys.readouterr().out)
+    assert "credentials of the Kubernetes connection" not in said
+
+
+# -- refusals
+
+
+def test_a_namespace_that_is_missing_is_named(server: KubeServer, airflow: Airflow) -> None:
+    everywhere = [Rule(rule.verbs, rule.resources) for rule in ROLE]
+    server.user("airflow", everywhere)
+    with pytest.raises(
+        AirflowFailException, match=rf'namespaces "nowhere" not found.*{documented("Create the namespace")}'
+    ):
+        airflow.operator(kubernetes={"namespace": "nowhere"}).execute(context())
+    assert server.pods() == []
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_namespace_that_is_deleted_under_a_run_fails_it_as_killed(server: KubeServer, airflow: Airflow) -> None:
+    ended = play(airflow, lambda act: (act.until_seen(), server.faults.delete_namespace(NAMESPACE)))
+    assert (ended.cause, ended.retried) == ("killed", True)
+    assert documented("the pod was deleted from outside") in str(ended.error)
+    gone(server)
+    with pytest.raises(AirflowException):
+        airflow.operator().execute(context())
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_quota_that_is_used_up_refuses_the_pod_until_there_is_room(server: KubeServer, airflow: Airflow) -> None:
+    limits = {"metadata": {"name": "gpus", "namespace": NAMESPACE}, "spec": {"hard": {"pods": "0"}}}
+    server.create(limits, QUOTAS)
+    with pytest.raises(
+        AirflowException, match=rf"{documented('exceeded quota')}: gpus.*Ask for less, or wait"
+    ) as caught:
+        airflow.operator().execute(context())
+    assert not isinstance(caught.value, AirflowFailException)
+    assert server.pods(NAMESPACE) == []
+    server.call(lambda: server.cluster.registry.delete(QUOTAS, (NAMESPACE, "gpus")))
+    succeeded(server, airflow, play(airflow, lambda act: (act.until_seen(), act.succeed())))
+
+
+# -- each right denied in turn
+
+LARGE = [{"task": f"t{n}", "doc_to_text": hashlib.sha512(str(n).encode()).hexdigest()} for n in range(600)]
+"""Tasks that do not compress: their request needs a ConfigMap."""
+
+
+def refused(airflow: Airflow, **fields: Any) -> str:
+    """Return why a task did not start; nothing is left of it, and Airflow does not try again."""
+    with pytest.raises(AirflowFailException) as caught:
+        airflow.operator(**fields).execute(context())
+    gone(airflow.server)
+    return str(caught.value)
+
+
+def whole(airflow: Airflow) -> str:
+    succeeded(airflow.server, airflow, play(airflow, ask_driver))
+    return ""
+
+
+def one_by_one(airflow: Airflow) -> str:
+    succeeded(airflow.server, airflow, play(airflow, lambda act: (act.until_seen(), act.succeed())))
+    return ""
+
+
+def without_log(airflow: Airflow) -> str:
+    ended = play(airflow, ask_driver)
+    assert (ended.found["reason"], ended.found["results"]) == ("Succeeded", SCORES)
+    gone(airflow.server)
+    return ""
+
+
+def left(airflow: Airflow) -> str:
+    ended = play(airflow, ask_driver)
+    assert (ended.found["reason"], ended.error) == ("Succeeded", None)
+    assert [pod["status"]["phase"] for pod in airflow.server.pods(NAMESPACE)] == ["Succeeded"]
+    return ""
+
+
+def kept(airflow: Airflow) -> str:
+    ended = play(airflow, ask_driver, kubernetes={"on_finish_action": "keep_pod"})
+    assert (ended.found["reason"], ended.error) == ("Succeeded", None)
+    return ""
+
+
+def failing(airflow: Airflow) -> str:
+    fail = lambda act: act.succeed(exit_code=6, log=b"", message=b"")  # noqa: E731
+    ended = play(airflow, fail, kubernetes={"log_events_on_failure": True})
+    assert (ended.cause, ended.retried) == ("endpoint", True)
+    gone(airflow.server)
+    return ""
+
+
+DENIED: dict[tuple[str, str], Callable[[Airflow], str]] = {
+    ("get", "pods"): whole,
+    ("list", "pods"): refused,
+    ("watch", "pods"): one_by_one,
+    ("create", "pods"): refused,
+    ("patch", "pods"): kept,
+    ("delete", "pods"): left,
+    ("get", "pods/log"): without_log,
+    ("get", "pods/proxy"): whole,
+    ("list", "events"): failing,
+    ("create", "configmaps"): lambda airflow: refused(airflow, spec=spec(tasks=LARGE)),
+}
+
+
+def test_every_right_of_the_role_is_denied_once() -> None:
+    assert {(verb, one) for rule in ROLE for one in rule.resources for verb in rule.verbs} == set(DENIED)
+
+
+@pytest.mark.parametrize(("verb", "resource"), DENIED)
+@pytest.mark.usefixtures("hurry", "endless")
+def test_a_verb_that_is_denied_is_named_with_its_role(
+    server: KubeServer, airflow: Airflow, verb: str, resource: str, capsys: Any
+) -> None:
+    server.user("airflow", without(verb, resource))
+    said = DENIED[verb, resource](airflow) + capsys.readouterr().out
+    grant = documented("Grant the verb")
+    assert f"{grant} '{verb}' on '{resource}' in namespace '{NAMESPACE}': the Role is in docs/kubernetes.md" in said
