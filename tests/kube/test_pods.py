@@ -123,6 +123,7 @@ def _waiting(server: KubeServer, name: str, reason: str) -> dict[str, Any] | Non
 
 
 def test_volumes_of_all_kinds_are_mounted(server: KubeServer, admin: httpx.Client, tmp_path: Path) -> None:
+    server.images["plain:1"] = Image(stays=())
     (tmp_path / "model.bin").write_text("weights")
     storage = {
         "accessModes": ["ReadWriteOnce"],
@@ -146,7 +147,7 @@ def test_volumes_of_all_kinds_are_mounted(server: KubeServer, admin: httpx.Clien
         "cat /models/tiny/model.bin /etc/eval/deep/b.json; touch /models/tiny/x 2>&1; ls -A /tmp /dev/shm; "
         "echo score > /mnt/out/result; touch /tmp/of-the-volume"
     )
-    state, log = end(server, shell("vols", script, volumes=volumes, container=paths), admin)
+    state, log = end(server, shell("vols", script, volumes=volumes, container={"image": "plain:1", **paths}), admin)
     assert state["exitCode"] == 0, log
     assert log.startswith("weights{}")
     assert "Read-only file system" in log

@@ -66,8 +66,7 @@ def test_a_run_that_is_evicted_resumes_from_what_it_has_stored(
     def evict() -> None:
         name = handle_of(ctx).where["pod"]
         server.wait_for_phase(name, "Running", namespace=NAMESPACE)
-        while first not in backend.call(lambda api: api.pod_log(NAMESPACE, name, "base")):
-            assert server.phase(name, NAMESPACE) == "Running"
+        server.wait(lambda: first in backend.call(lambda api: api.pod_log(NAMESPACE, name, "base")), 120)
         server.faults.evict(name, NAMESPACE)
 
     killer = threading.Thread(target=evict)
