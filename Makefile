@@ -14,7 +14,8 @@ PY := $(VENV)/bin/python
 ARGS ?=
 
 .PHONY: help setup demo airflow test test-unit test-driver test-airflow test-kubernetes test-lowest check lint types layers format \
-	bench bench-driver bench-gate bench-import bench-trigger catalog constraints changelog clean
+	bench bench-driver bench-gate bench-import bench-trigger catalog constraints changelog clean \
+	image image-base image-lock test-image
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +101,29 @@ AGE := --exclude-newer 2025-10-20 $(foreach name,cncf-kubernetes common-compat,\
 constraints: $(STAMP) ## pin the newest and the lowest dependencies (UPGRADE=1 moves the newest)
 	@$(PIN) --all-extras $(if $(UPGRADE),--upgrade) --output-file tests/constraints/newest.txt >/dev/null
 	@$(PIN) --extra test --resolution lowest-direct $(AGE) --upgrade --output-file tests/constraints/lowest.txt >/dev/null
+
+# The first engine that is installed. buildah needs no OCI runtime for chroot isolation, so it builds inside containers too.
+ENGINE ?= $(firstword $(notdir $(foreach engine,docker podman buildah,$(shell command -v $(engine)))))
+TARGET ?= cpu
+VERSION_NOW = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' airflow_provider_lmeval/__init__.py)
+IMAGE ?= localhost/airflow-provider-lmeval:$(VERSION_NOW)-$(TARGET)
+IMAGE_FLAGS ?=
+export BUILDAH_ISOLATION ?= chroot
+
+image: ## build an image: TARGET=cpu|cuda|vllm|airflow ENGINE=docker|podman|buildah [BASE_IMAGE=…] [TORCH_LINKS=…]
+	$(if $(ENGINE),,$(error neither docker nor podman nor buildah is installed))
+	$(ENGINE) build --file docker/Dockerfile --target $(TARGET) --tag $(IMAGE) --build-arg VERSION=$(VERSION_NOW) \
+		--build-arg REVISION=$(shell git rev-parse HEAD) --build-arg CREATED=$(shell git log -1 --format=%cI) \
+		$(foreach name,BASE_IMAGE AIRFLOW_IMAGE EXTRAS TORCH_LINKS,$(if $($(name)),--build-arg $(name)=$($(name)))) $(IMAGE_FLAGS) .
+
+image-base: ## where no registry can be reached: a stand-in for python:3.11-slim, for BASE_IMAGE (as root, with debootstrap)
+	docker/debian-base localhost/lmeval-base:bookworm
+
+image-lock: $(STAMP) ## pin what the images hold (UPGRADE=1 moves what the tests' constraints leave free)
+	docker/requirements/lock $(abspath $(VENV)/bin/uv) $(if $(UPGRADE),--upgrade)
+
+test-image: $(STAMP) image ## build the image, and evaluate in it: any user id, read-only root, no network
+	@LMEVAL_TEST_IMAGE=$(IMAGE) LMEVAL_TEST_ENGINE=$(ENGINE) $(PY) -m pytest tests/image $(ARGS)
 
 changelog: $(STAMP) ## show what the next release will say (VERSION=1.2.3 writes it)
 	@$(VENV)/bin/towncrier build $(if $(VERSION),--yes --version $(VERSION),--draft --version next)
