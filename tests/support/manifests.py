@@ -1,0 +1,32 @@
+"""The manifests in docker/kubernetes, read as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.kube import Rule
+
+DIRECTORY = Path(__file__).parents[2] / "docker" / "kubernetes"
+
+
+def manifest(name: str) -> dict[str, Any]:
+    """Return the object in a file.
+
+    :param name: of the file, without ``.yaml``.
+    """
+    found: dict[str, Any] = yaml.safe_load((DIRECTORY / f"{name}.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+def role(namespace: str) -> list[Rule]:
+    """Return the rules of the Role, as the test server takes them.
+
+    :param namespace: that it is bound in.
+    """
+    return [
+        Rule(tuple(rule["verbs"]), tuple(rule["resources"]), (namespace,), tuple(rule["apiGroups"]))
+        for rule in manifest("role")["rules"]
+    ]
