@@ -14,6 +14,7 @@ from airflow.sdk import DAG
 from packaging.version import Version
 
 from airflow_provider_lmeval.operators.promote import LMEvalPromoteOperator, baseline_asset
+from airflow_provider_lmeval.spec import EvalSpec
 
 DAGS = Path(__file__).resolve().parents[3] / "dags"
 
@@ -30,7 +31,9 @@ def downstream(dag: DAG, task_id: str) -> set[str]:
     return set(dag.get_task(task_id).downstream_task_ids)
 
 
-@pytest.mark.parametrize("name", ["gate_with_approval", "nightly_regate"])
+@pytest.mark.parametrize(
+    "name", ["gate_with_approval", "nightly_regate", "gate_on_gpu", "nightly_matrix", "lmeval_maintenance"]
+)
 def test_parsing_loads_nothing_heavy(name: str) -> None:
     heavy = ["torch", "lm_eval", "transformers", "kubernetes", "kubernetes_asyncio", "numpy", "scipy"]
     code = f"import sys, {name}; print([m for m in {heavy!r} if m in sys.modules])"
@@ -91,3 +94,40 @@ def test_the_overview_sorts_runs_by_what_the_gate_says_today() -> None:
 
     assert overview([*verdicts, unreadable]) == {"PASS": ["a", "c"], "FAIL": ["b"], "ERROR": ["unreadable"]}
     assert overview(None) == {}
+
+
+def test_on_a_gpu_training_and_evaluation_share_a_pool_and_the_gate_stands_before_promotion() -> None:
+    found = dag("gate_on_gpu")
+
+    assert {task.task_id for task in found.tasks if task.pool == "gpu"} == {"train", "evaluate"}
+    assert downstream(found, "evaluate") == {"gate", "promote"}
+    assert downstream(found, "gate") == {"promote"}
+
+
+@pytest.mark.parametrize(("baseline", "compared"), [(None, False), ("s3://models/lmeval/run", True)])
+def test_the_first_promotion_is_held_against_floors_and_later_ones_against_production(
+    baseline: str | None, compared: bool
+) -> None:
+    rules = dag("gate_on_gpu").get_task("rules").python_callable(baseline)
+
+    assert [rule["task"] for rule in rules] == ["demo_heavier", "demo_lighter"]
+    assert all(("max_drop" in rule) is compared and "floor" in rule for rule in rules)
+
+
+def test_the_matrix_has_a_valid_spec_for_every_model_and_suite() -> None:
+    matrix = dag("nightly_matrix").get_task("matrix").python_callable
+    suites = {"maths": ["gsm8k"], "language": ["arc_easy", "hellaswag"]}
+
+    specs = matrix({"models": ["/models/a", "/models/b"], "suites": suites, "options": {"batch_size": "auto"}})
+
+    parsed = [EvalSpec.parse(spec) for spec in specs]
+    assert len({spec.content_hash for spec in parsed}) == 4
+    assert {str(spec["model"]["pretrained"]) for spec in specs} == {"/models/a", "/models/b"}
+    assert matrix({"models": [], "suites": suites, "options": {}}) == []
+
+
+def test_the_matrix_is_mapped_and_waits_in_the_pool() -> None:
+    found = dag("nightly_matrix").get_task("evaluate")
+
+    assert found.is_mapped
+    assert found.pool == "gpu"

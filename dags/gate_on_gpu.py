@@ -1,0 +1,88 @@
+"""### Train on a GPU, evaluate, gate, promote.
+
+Like *post_training_gate*, for a cluster with GPUs: training and evaluation take a slot of the pool `gpu`, the candidate is
+held against the model in production, and a promotion goes on the record. `train` fine-tunes the demo's tiny model; put your own
+training in its place.
+
+The pool has to exist, and to count deferred tasks, since an evaluation is deferred while it uses the GPU:
+`airflow pools set gpu 4 "GPUs" --include-deferred`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+from airflow_provider_lmeval.operators.gate import LMEvalGateOperator
+from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
+from airflow_provider_lmeval.operators.promote import LMEvalPromoteOperator
+from lmeval_demo.places import root, run_directory
+from lmeval_demo.questions import TASKS, write_tasks
+
+POOL = "gpu"
+NAME, SUITE = "heavier", "demo"
+FLOORS = [
+    {"task": "demo_heavier", "metric": "acc", "floor": 0.85},
+    {"task": "demo_lighter", "metric": "exact_match", "floor": 0.80},
+]
+MAX_DROP = 0.02
+# For the backend `kubernetes`, which has to see the models where the workers write them; other backends ignore it.
+PODS = {"gpu": 1, "memory": "8Gi", "claims": [{"claim": "models", "path": str(root()), "read_only": True}]}
+PARAMS = {"device": Param("cuda", enum=["cuda", "cpu"], description="What to evaluate on.")}
+
+
+@dag(schedule=None, params=PARAMS, max_active_runs=4, tags=["lmeval"], doc_md=__doc__)
+def gate_on_gpu():
+    @task(pool=POOL)
+    def train(run_id: str | None = None) -> str:
+        """Fine-tune the candidate, and return its directory."""
+        from lmeval_demo import training
+
+        place = run_directory(run_id)
+        training.make_base(place / "base")
+        training.fine_tune(place / "base", place / "candidate", training.CANDIDATE_STEPS["good"])
+        return str(place / "candidate")
+
+    @task
+    def describe(model: str, run_id: str | None = None, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the spec of the candidate's evaluation, with the held-out questions beside the model."""
+        questions = run_directory(run_id) / "tasks"
+        write_tasks(questions)
+        return {
+            "model": {"type": "hf", "pretrained": model},
+            "tasks": list(TASKS),
+            "include_paths": [str(questions)],
+            "batch_size": 50,
+            "device": (params or {})["device"],
+        }
+
+    @task
+    def model_in_production() -> str | None:
+        """Return where the evidence on the promoted model is; nothing before the first promotion."""
+        from airflow_provider_lmeval.hooks.settings import resolve
+        from airflow_provider_lmeval.store.baselines import resolve_baseline
+
+        return resolve_baseline(f"promoted:{NAME}/{SUITE}", resolve().results_uri)
+
+    @task
+    def rules(baseline: str | None) -> list[dict[str, Any]]:
+        """Return the floors; with a model in production, also how far below it the candidate may be."""
+        return [rule | ({} if baseline is None else {"max_drop": MAX_DROP}) for rule in FLOORS]
+
+    evaluate = LMEvalOperator(
+        task_id="evaluate",
+        spec=describe(train()),
+        pool=POOL,
+        kubernetes=PODS,
+        retries=3,
+        retry_delay=timedelta(minutes=1),
+        execution_timeout=timedelta(hours=6),
+    )
+    baseline = model_in_production()
+    gate = LMEvalGateOperator(task_id="gate", candidate=evaluate.output, baseline=baseline, rules=rules(baseline))
+    LMEvalPromoteOperator(task_id="promote", name=NAME, suite=SUITE, candidate=evaluate.output, verdict=gate.output)
+
+
+gate_on_gpu()
