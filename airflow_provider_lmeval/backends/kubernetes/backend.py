@@ -81,6 +81,11 @@ class KubernetesBackend(Backend):
                 f"results: the pod cannot store them; they are lost if it is deleted while Airflow is down: {remedy}."
             )
             problems.append(Problem("no-store", "warning", text))
+        if (image := self.settings.image) and "@sha256:" not in image:
+            text = (
+                f"image: {image} is a tag, which can move. Name it by digest, so that fingerprints tell what evaluated."
+            )
+            problems.append(Problem("image-tag", "warning", text))
         return problems
 
     def test(self) -> str:

@@ -28,7 +28,7 @@ class PodView:
     :param disruption: reason of its ``DisruptionTarget`` condition.
     :param scheduled: when a node was found; ``unscheduled``: why none was found yet.
     :param waiting: why a container does not run, with ``waiting_message``.
-    :param running: the evaluation's container runs.
+    :param running: the evaluation's container runs. ``image_id``: what was pulled for it, with its digest.
     :param exit_code: of the evaluation's container, with ``exit_reason`` and ``last_words``, its termination message.
     :param init_failure: what an init container said that failed.
     """
@@ -58,6 +58,7 @@ class PodView:
     waiting: str | None = None
     waiting_message: str | None = None
     running: bool = False
+    image_id: str = ""
     started: float | None = None
     exit_code: int | None = None
     exit_reason: str | None = None
@@ -141,7 +142,7 @@ def _containers(status: Mapping[str, Any], name: str) -> dict[str, Any]:
         if waiting := state.get("waiting"):
             found |= _waiting(waiting) if each["name"] == name or "waiting" not in found else {}
         if each["name"] == name:
-            found |= _main(state)
+            found |= _main(state) | {"image_id": each.get("imageID") or ""}
     return found
 
 

@@ -50,7 +50,8 @@ SAME = {
 class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
     """Evaluate a model in a pod.
 
-    XComs as of :class:`~airflow_provider_lmeval.operators.lmeval.LMEvalOperator`, and ``pod_name``, ``pod_namespace``.
+    XComs as of :class:`~airflow_provider_lmeval.operators.lmeval.LMEvalOperator`, and ``pod_name``, ``pod_namespace``,
+    ``image_id``: what the node has pulled for the evaluation, with its digest.
 
     :param spec: what to evaluate: an ``EvalSpec``, a mapping, or YAML text. (templated)
     :param pod_settings: fields of :class:`~airflow_provider_lmeval.spec.pod.PodSettings`. (templated)
@@ -187,6 +188,8 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
         pods, handle = self._pods(), handle.after(event)
         found = self._evidence(pods, handle)
         self._show(found)
+        if found.view is not None and found.view.image_id:
+            context["ti"].xcom_push(key="image_id", value=found.view.image_id)
         self.pod = self._model(found.view)
         self._call_back("on_pod_completion", context, pod=self.pod)
         self._call_back("on_pod_teardown", context, pod=self.pod)
