@@ -1,8 +1,8 @@
 """### Train on a GPU, evaluate, gate, promote.
 
 Like *post_training_gate*, for a cluster with GPUs: training and evaluation take a slot of the pool `gpu`, the candidate is
-held against the model in production, and a promotion goes on the record. `train` fine-tunes the demo's tiny model; put your own
-training in its place.
+held against the model in production, and a promotion goes on the record. `train` fine-tunes the demo's tiny model; put
+your own training in its place.
 
 The pool has to exist, and to count deferred tasks, since an evaluation is deferred while it uses the GPU:
 `airflow pools set gpu 4 "GPUs" --include-deferred`.

@@ -110,8 +110,8 @@ def test_byte_code_is_compiled(containers: Containers) -> None:
 import os, sysconfig
 from importlib.util import cache_from_source
 root = sysconfig.get_path("purelib")
-for package in ("airflow_provider_lmeval", "lm_eval", "torch/nn", "transformers/models/gpt2"):
-    for directory, _, files in os.walk(os.path.join(root, package)):
+for place in ("/opt/lmeval-driver", *(f"{root}/{name}" for name in ("lm_eval", "torch/nn", "transformers/models/gpt2"))):
+    for directory, _, files in os.walk(place):
         sources = [os.path.join(directory, name) for name in files if name.endswith(".py")]
         print(*[source for source in sources if not os.path.exists(cache_from_source(source))])"""
     assert containers.python(code).split() == []
