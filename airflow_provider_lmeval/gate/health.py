@@ -152,7 +152,8 @@ def _check_failures(result: EvalResult, side: str, task: str, name: str, max_err
     except MetricNotFoundError:
         return
     evaluated = entry.n_samples.effective if entry.n_samples else scored
-    if scored and (failed := max(evaluated - scored, 0) + (entry.failed or 0)):
+    counted = sum(result.tasks[leaf].failed or 0 for leaf in result.leaves(task) if leaf in result.tasks)
+    if scored and (failed := max(evaluated - scored, 0) + counted):
         yield failed_documents(side, task, failed, evaluated, max_error_rate)
 
 

@@ -52,6 +52,17 @@ class SampleCount(Part):
     """Documents that were evaluated."""
 
 
+class RequestCount(Part):
+    """What became of a task's requests to the model."""
+
+    total: Count
+    """Requests that were made; of log-likelihoods one for each answer to choose from."""
+    failed: Count
+    """Requests that the model answered with nothing, which lm-eval takes for an empty answer."""
+    repeated: Count | None = None
+    """Requests that a server refused or broke off and that were sent again; None where nobody counted by task."""
+
+
 class TaskResult(Part):
     """Everything known of one evaluated task or group."""
 
@@ -69,6 +80,8 @@ class TaskResult(Part):
     """Documents there are and documents evaluated, of a group those of its tasks."""
     failed: Count | None = None
     """Documents whose requests failed and that were scored all the same; None where nobody counted."""
+    requests: RequestCount | None = None
+    """Requests made, failed and repeated; None where nobody counted, and of groups."""
     metrics: dict[str, Metric] = {}
     """Scores by `metric,filter`."""
     subtasks: tuple[str, ...] = ()

@@ -24,7 +24,8 @@ def checkpoint(tmp_path_factory):
 
 
 def request(checkpoint):
-    return tiny_request(*TASKS, model_args={"pretrained": str(checkpoint)})
+    chat = {"apply_chat_template": True}
+    return tiny_request(*TASKS, model_args={"pretrained": str(checkpoint)}, evaluate=chat)
 
 
 def ended(task):
@@ -77,6 +78,8 @@ def test_a_finished_run_does_not_load_the_model_again(resumed, checkpoint):
     assert "loading model" not in [event.get("phase") for event in again.events]
     assert again.evaluation["tasks"] == resumed.evaluation["tasks"]
     assert again.evaluation["model"] == resumed.evaluation["model"]
+    assert again.evaluation["fingerprint"] == resumed.evaluation["fingerprint"]
+    assert again.evaluation["fingerprint"]["chat_template"]
 
 
 def test_other_weights_at_the_same_path_are_evaluated_again(uninterrupted, checkpoint):

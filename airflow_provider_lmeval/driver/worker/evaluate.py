@@ -17,6 +17,7 @@ from typing import Any
 from airflow_provider_lmeval.driver.worker.plain import plain
 from airflow_provider_lmeval.driver.worker.progress import Progress
 from airflow_provider_lmeval.driver.worker.record import Record, make_record, metric_table, raw_metrics
+from airflow_provider_lmeval.driver.worker.requests import Attempts
 from airflow_provider_lmeval.driver.worker.settings import Settings
 
 
@@ -26,7 +27,8 @@ class Evaluator:
 
     :param lm: lm-eval's model object. :param model: the result's ``model`` part.
     :param settings: how to evaluate. :param hashes: of what decides each task's scores, by name.
-    :param progress: told which task is under way. :param allow_code: unsafe tasks may run.
+    :param progress: told which task is under way. :param attempts: counts requests that had to be sent again.
+    :param allow_code: unsafe tasks may run.
     """
 
     lm: Any
@@ -34,6 +36,7 @@ class Evaluator:
     settings: Settings
     hashes: Mapping[str, str]
     progress: Progress
+    attempts: Attempts
     allow_code: bool
 
     def one_by_one(self, tasks: Mapping[str, Any]) -> Iterator[tuple[Record, list[dict[str, Any]]]]:
@@ -52,12 +55,18 @@ class Evaluator:
         yield from self._evaluated(dict(tasks))
 
     def _evaluated(self, tasks: dict[str, Any]) -> Iterator[tuple[Record, list[dict[str, Any]]]]:
-        started = time.monotonic()
+        started, before = time.monotonic(), self.attempts.repeated
         results = self._call(tasks)
-        seconds = time.monotonic() - started
+        seconds, repeated = time.monotonic() - started, self.attempts.repeated - before
         for name, task in tasks.items():
             made = make_record(
-                name, task, results, settings=self.hashes[name], seconds=seconds / len(tasks), model=self.model
+                name,
+                task,
+                results,
+                settings=self.hashes[name],
+                seconds=seconds / len(tasks),
+                model=self.model,
+                repeated=repeated if len(tasks) == 1 or not repeated else None,
             )
             yield made, results["samples"][name]
             self.progress.end()

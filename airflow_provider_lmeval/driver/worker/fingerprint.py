@@ -75,7 +75,7 @@ def run_fingerprint(
     """Return the whole fingerprint.
 
     :param model: the result's ``model`` part. :param tasks: what :func:`task_fingerprint` returned, by name.
-    :param chat_template: the template itself, if one is applied.
+    :param chat_template: hash of the template, if one is applied.
     :param batch_size: of all tasks, or ``mixed``.
     """
     return {
@@ -88,7 +88,7 @@ def run_fingerprint(
         "seeds": settings.seeds,
         "limit": settings.limit,
         "samples": sha(settings.samples) if settings.samples else None,
-        "chat_template": sha(chat_template) if chat_template else None,
+        "chat_template": chat_template,
         "system_instruction": sha(settings.system_instruction) if settings.system_instruction else None,
         "batch_size": batch_size,
         "device": model.get("device"),

@@ -20,6 +20,7 @@ from airflow_provider_lmeval.driver.worker.identity import LocalIdentity, local_
 from airflow_provider_lmeval.driver.worker.plain import plain
 from airflow_provider_lmeval.driver.worker.progress import Progress
 from airflow_provider_lmeval.driver.worker.record import Record, Records
+from airflow_provider_lmeval.driver.worker.requests import Attempts
 from airflow_provider_lmeval.driver.worker.settings import Settings, settings_of
 from airflow_provider_lmeval.driver.worker.startup import log_as_lm_eval, settled
 from airflow_provider_lmeval.driver.worker.tasks import Loaded, load_tasks
@@ -46,7 +47,7 @@ class Job:
         self._events = events
         self._redactor = redactor
         self._model: dict[str, Any] = {"type": request.model}
-        self._chat_template: str | None = None
+        self._chat_template: str | None = None  # its hash
         self._batch_sizes: list[int] = []
         self._done: dict[str, Record] = {}
 
@@ -117,7 +118,7 @@ class Job:
             return  # one call is all or nothing
         self._done = {name: record for name, record in found.items() if record}
         for record in self._done.values():
-            self._model = record["model"]
+            self._model, self._chat_template = record["model"], record.get("chat_template")
 
     def _load_model(self) -> Any:
         if endpoint.endpoint_url(self._request.model, self._request.model_args):
@@ -126,8 +127,9 @@ class Job:
         self._begin(Phase.LOADING_MODEL)
         lm = model.load_model(self._request, self._settings)
         self._model = model.describe(self._request, lm, self._identity.wait())
-        if template := self._settings.apply_chat_template:
-            self._chat_template = lm.chat_template(template)
+        if chosen := self._settings.apply_chat_template:
+            template = lm.chat_template(chosen)
+            self._chat_template = sha(template) if template else None
         self._write()
         return lm
 
@@ -136,6 +138,8 @@ class Job:
         self._begin(Phase.EVALUATING)
         progress = Progress(self._events.progress, tasks_total=len(self._loaded.tasks))
         progress.end(len(self._done))
+        attempts = Attempts()
+        attempts.follow(lm)
         key = sha([self._request.model, self._redactor.data(self._request.model_args), self._model["identity"]])
         cached = model.cached(lm, self._settings, key)
         progress.follow(lm)
@@ -145,6 +149,7 @@ class Job:
             settings=self._settings,
             hashes=self._hashes,
             progress=progress,
+            attempts=attempts,
             allow_code=self._request.allow_code_execution,
         )
         one_call = self._request.checkpoint == "none"
@@ -153,7 +158,8 @@ class Job:
 
     def _keep(self, evaluated: Iterator[tuple[Record, list[dict[str, Any]]]], records: Records) -> None:
         for record, rows in evaluated:
-            self._done[record["task"]] = records.write({**record, "batch_size": self._settings.batch_size}, rows)
+            beside = {"batch_size": self._settings.batch_size, "chat_template": self._chat_template}
+            self._done[record["task"]] = records.write({**record, **beside}, rows)
             self._write()
             self._events.task(record["task"])
 
@@ -188,5 +194,5 @@ class Job:
             "checkpoint": self._request.checkpoint,
             "device": self._model.get("device"),
             "batch_sizes": self._batch_sizes,
-            "chat_template_sha": sha(self._chat_template) if self._chat_template else None,
+            "chat_template_sha": self._chat_template,
         }

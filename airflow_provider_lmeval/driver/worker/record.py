@@ -19,13 +19,14 @@ from typing import Any
 from airflow_provider_lmeval.driver.redact import Redactor
 from airflow_provider_lmeval.driver.worker.fingerprint import sha, task_fingerprint
 from airflow_provider_lmeval.driver.worker.plain import number, plain, score
+from airflow_provider_lmeval.driver.worker.requests import request_counts
 from airflow_provider_lmeval.driver.worker.unitxt_direction import directions
 from airflow_provider_lmeval.wire import RESULT_NAME, RunDir, dump, file_digest, write_atomic
 
 SCORES, SAMPLES = "scores.jsonl.gz", "samples.jsonl.gz"
 Record = dict[str, Any]
 """Content of a task's ``result.json``: ``task``, ``settings``, ``batch_size``, ``document``, ``raw``, ``fingerprint``,
-``config``, ``model`` and ``files``, the digests of its tables.
+``config``, ``model``, ``chat_template`` (its hash) and ``files``, the digests of its tables.
 """
 
 
@@ -96,18 +97,27 @@ class Records:
 
 
 def make_record(
-    name: str, task: Any, results: Mapping[str, Any], *, settings: str, seconds: float, model: Mapping[str, Any]
+    name: str,
+    task: Any,
+    results: Mapping[str, Any],
+    *,
+    settings: str,
+    seconds: float,
+    model: Mapping[str, Any],
+    repeated: int | None = 0,
 ) -> Record:
     """Return the record of an evaluated task.
 
     :param task: lm-eval's task object. :param results: what ``lm_eval.evaluator.evaluate`` returned, samples included.
     :param settings: see :meth:`Records.finished`. :param seconds: what it took. :param model: the result's ``model``
         part.
+    :param repeated: requests that had to be sent again; None where that is not known of this task alone.
     """
     rows = results["samples"][name]
     metrics, direction = results["results"][name], directions(task, results["higher_is_better"].get(name) or {})
     task_hash = sha("".join(row["doc_hash"] + row["prompt_hash"] + row["target_hash"] for row in rows))
     version = results["versions"].get(name)
+    requests, failed = request_counts(rows)
     document = {
         "kind": "task",
         "alias": metrics.get("alias", name),
@@ -115,6 +125,8 @@ def make_record(
         "version": plain(version),
         "num_fewshot": plain(results["n-shot"].get(name)),
         "n_samples": plain(results["n-samples"][name]),
+        "failed": failed,
+        "requests": {**requests, "repeated": repeated},
         "metrics": metric_table(metrics, direction, _counts(rows)),
         "task_hash": task_hash,
         "seconds": round(seconds, 3),

@@ -155,3 +155,12 @@ def test_a_baseline_that_is_the_candidate_warns(same):
     assert verdict.outcome is Outcome.WARN
     assert not verdict.blocks
     assert [finding.id for finding in verdict.findings] == ["baseline-is-candidate", "scores-missing"]
+
+
+def test_a_failed_request_in_a_groups_task_is_the_groups():
+    data = suite()
+    data["tasks"]["tiny_b"]["failed"] = 3
+    rule = {"task": "tiny_group", "metric": "acc", "floor": 0.1}
+
+    assert judge(data, rule).outcome is Outcome.ERROR
+    assert judge(data, rule | {"max_error_rate": 0.02}).outcome is Outcome.WARN
