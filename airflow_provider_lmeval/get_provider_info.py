@@ -138,7 +138,9 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["software"],
             }
         ],
-        "operators": modules("operators.lmeval", "operators.gate", "operators.promote"),
+        "operators": modules(
+            "operators.lmeval", "operators.baseline", "operators.gate", "operators.promote", "operators.calibrate"
+        ),
         "sensors": modules("sensors.lmeval"),
         "hooks": modules("hooks.lmeval"),
         "triggers": modules("triggers.lmeval"),

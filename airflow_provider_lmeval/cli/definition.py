@@ -25,6 +25,7 @@ def get_lmeval_cli_commands() -> list[Any]:
                 command("run", "Evaluate on this machine", "run", parser.add_run_arguments),
                 command("validate", "Check a spec", "validate", parser.add_validate_arguments),
                 command("gate", "Decide on stored evidence", "gate", parser.add_gate_arguments),
+                command("calibrate", "How noisy a baseline is", "calibrate", parser.add_calibrate_arguments),
                 command("power", "What a suite could decide", "power", parser.add_power_arguments),
             ],
         )

@@ -21,6 +21,7 @@ from airflow_provider_lmeval.gate.verdict import Subject
 from airflow_provider_lmeval.hooks.settings import resolve
 from airflow_provider_lmeval.results.readers import Evidence
 from airflow_provider_lmeval.store.baselines import PREFIX, resolve_baseline
+from airflow_provider_lmeval.store.calibration import calibration_of
 from airflow_provider_lmeval.store.evidence import read_evidence, score_tables
 from airflow_provider_lmeval.store.location import locate
 from airflow_provider_lmeval.store.reports import check_format, make_report, write_report
@@ -36,7 +37,7 @@ COLOURS = {
 def main(arguments: argparse.Namespace) -> int:
     """Print the verdict and return its exit status."""
     try:
-        rules = _rules(arguments.rules)
+        rules = read_rules(arguments.rules)
         if arguments.report:
             check_format(arguments.report)
     except GateError as error:
@@ -46,7 +47,11 @@ def main(arguments: argparse.Namespace) -> int:
         candidate = read_evidence(arguments.candidate)
         baseline = _baseline(arguments.baseline)
         verdict = decide(
-            rules, candidate.result, baseline.result if baseline else None, score_tables(candidate, baseline)
+            rules,
+            candidate.result,
+            baseline.result if baseline else None,
+            score_tables(candidate, baseline),
+            calibration_of(arguments.baseline, resolve().results_uri),
         )
     except LMEvalError as error:
         return _unreadable(error, arguments)
@@ -58,7 +63,7 @@ def main(arguments: argparse.Namespace) -> int:
     return EXIT_CODES[verdict.outcome]
 
 
-def _rules(said: str) -> RuleSet:
+def read_rules(said: str) -> RuleSet:
     """Read rules from a file, or from standard input for ``-``; anything else is the name of a ready set.
 
     :raises GateError: they cannot be right.

@@ -18,7 +18,7 @@ def build_parser(prog: str = "airflow-lmeval") -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(prog=prog, description="Evaluate language models with lm-evaluation-harness.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_ls, add_run, add_validate, add_gate, add_power, add_reap):
+    for add in (add_ls, add_run, add_validate, add_gate, add_power, add_calibrate, add_reap):
         add(commands)
     return parser
 
@@ -138,6 +138,32 @@ def add_power_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--margin", default="0.01", help="drop to be allowed, in the metric's unit (default: 0.01)")
     parser.add_argument("--confidence", default="0.95", help="of a decision (default: 0.95)")
     parser.add_argument("--power", default="0.8", help="probability with which it is to decide (default: 0.8)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``calibrate``."""
+    parser = commands.add_parser(
+        "calibrate",
+        help="how noisy a baseline is",
+        description="Compare two evaluations of one model, varied in what should not matter: how far its scores lie "
+        "apart, and how often a gate would block it against itself. With --baseline and --suite it is kept with the "
+        "promoted model, and gates use it. Exit status: 0, 2 usage.",
+    )
+    add_calibrate_arguments(parser)
+    parser.set_defaults(command="calibrate")
+
+
+def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``calibrate``."""
+    parser.add_argument("first", help="directory or URI of an evaluation of the model")
+    parser.add_argument("second", help="of another one: another few-shot seed, another batch size")
+    parser.add_argument(
+        "--rules", default="no_regression", help="YAML file, - for standard input, or a ready set's name"
+    )
+    parser.add_argument("--gates", default="400", help="gates to simulate, at most 1000 (default: 400)")
+    parser.add_argument("--baseline", metavar="NAME", help="keep it with what is promoted under this name")
+    parser.add_argument("--suite", help="what it is measured by")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 

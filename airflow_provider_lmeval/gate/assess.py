@@ -150,15 +150,26 @@ def _needed(asked: Bound) -> int | None:
     return required_n(asked.score.n, asked.score.stderr or 0.0, distance, asked.confidence or CONFIDENCE)
 
 
-def compared(asked: Comparison) -> Assessment:
-    """Return whether a comparison is won, lost or open."""
+def compared(asked: Comparison, band: float | None = None) -> Assessment:
+    """Return whether a comparison is won, lost or open.
+
+    :param band: how far two evaluations of the baseline lay apart, where that is known. Damage within it may be chance that
+        no paired statistic sees, so it convicts nobody; nor does it acquit.
+    """
     difference = _value(asked.candidate) - _value(asked.baseline)
     shown = difference if isfinite(difference) else None
     if asked.answer is None:
         message = f"{_head(asked)}; without documents or standard errors nobody knows how sure that is"
         return Assessment(Outcome.INCONCLUSIVE, f"{message} (n={asked.candidate.n})", shown)
     outcome = Outcome(asked.answer.decision(asked.confidence))
-    return Assessment(outcome, _comparison_sentence(asked, asked.answer, outcome), shown)
+    message = _comparison_sentence(asked, asked.answer, outcome)
+    drop = asked.condition is not Condition.MIN_IMPROVEMENT
+    if outcome is Outcome.FAIL and drop and band is not None and asked.answer.damage <= band:
+        noise = (
+            f"{message}; evaluated twice, the baseline itself lay up to {_figure(band)} apart, so this proves nothing"
+        )
+        return Assessment(Outcome.INCONCLUSIVE, noise, shown)
+    return Assessment(outcome, message, shown)
 
 
 def _head(asked: Comparison) -> str:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, TypeVar
 
+from airflow_provider_lmeval.gate.calibration import Calibration
 from airflow_provider_lmeval.gate.cases import stops
 from airflow_provider_lmeval.gate.evidence import Evidence, ScoreTables
 from airflow_provider_lmeval.gate.examine import Seen, apply
 from airflow_provider_lmeval.gate.health import check_pair, check_run
 from airflow_provider_lmeval.gate.rules import RuleSet
-from airflow_provider_lmeval.gate.verdict import Outcome, Subject, Verdict, explain
+from airflow_provider_lmeval.gate.verdict import Calibrated, Outcome, Subject, Verdict, explain
 from airflow_provider_lmeval.results.model import EvalResult, Part
 
 Action = Literal["allow", "ask", "block"]
@@ -22,7 +23,11 @@ AnyPart = TypeVar("AnyPart", bound=Part)
 
 
 def decide(
-    rules: RuleSet, candidate: EvalResult, baseline: EvalResult | None = None, scores: ScoreTables | None = None
+    rules: RuleSet,
+    candidate: EvalResult,
+    baseline: EvalResult | None = None,
+    scores: ScoreTables | None = None,
+    calibration: Calibration | None = None,
 ) -> Verdict:
     """Return whether the candidate fulfils the rules.
 
@@ -31,36 +36,41 @@ def decide(
     :param baseline: the evidence on the model to compare with; looked at only where a rule compares.
     :param scores: returns the rows of ``("candidate" | "baseline", task)``'s score table, None if it has none. Called for
         one task after the other, only where a table is needed. Without tables comparisons rest on standard errors.
+    :param calibration: what comparing the baseline with itself showed; one of another run is left aside.
     :returns: PASS only if every finding, comparison and blocking check is in order.
     """
     findings = [*check_run(candidate, "candidate")]
     if baseline and any(rule.compares for rule in rules.rules):
         findings += [*check_run(baseline, "baseline"), *check_pair(candidate, baseline)]
     seen = Seen(findings=tuple(findings))
+    known = calibration if calibration and baseline and calibration.run_id == baseline.run_id else None
     if not stops(findings):
-        evidence = Evidence(candidate, baseline, scores)
+        evidence = Evidence(candidate, baseline, scores, known.noise_table if known else None)
         for rule in rules.rules:
             seen += apply(rule, rules, evidence)
-    return _conclude(rules, seen, candidate, baseline)
+    return _conclude(rules, seen, candidate, baseline, known.shown if known else None)
 
 
-def _conclude(rules: RuleSet, seen: Seen, candidate: EvalResult, baseline: EvalResult | None) -> Verdict:
+def _conclude(
+    rules: RuleSet, seen: Seen, candidate: EvalResult, baseline: EvalResult | None, calibration: Calibrated | None
+) -> Verdict:
     findings, differences = _unique(seen.findings), _unique(seen.differences)
     checks = sorted(_unique(seen.checks), key=lambda check: -check.outcome.rank)
     outcomes = [*(finding.severity for finding in findings), *(check.outcome for check in checks)]
     return Verdict(
         outcome=max(outcomes, default=Outcome.ERROR),
-        action=_action(rules, outcomes),
+        action=action(rules, outcomes),
         candidate=Subject.of(candidate),
         baseline=Subject.of(baseline) if baseline else None,
         reasons=explain(checks, findings, differences),
         checks=tuple(checks),
         findings=findings,
         differences=differences,
+        calibration=calibration,
     )
 
 
-def _action(rules: RuleSet, outcomes: Iterable[Outcome]) -> Action:
+def action(rules: RuleSet, outcomes: Iterable[Outcome]) -> Action:
     """Return the strictest of what the policies say to each outcome: a FAIL blocks beside an ERROR that would ask."""
     policy: dict[Outcome, Action] = {
         Outcome.PASS: "allow",

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from airflow_provider_lmeval.errors import LMEvalError
 from airflow_provider_lmeval.gate import suspicion
+from airflow_provider_lmeval.gate.noise import NoiseTable
 from airflow_provider_lmeval.gate.stats import aggregate, paired
 from airflow_provider_lmeval.gate.verdict import Finding, Flip, Flips, Outcome
 from airflow_provider_lmeval.results.model import EvalResult, Metric
@@ -53,11 +54,19 @@ class Evidence:
 
     :param candidate: the evidence on the model in question. :param baseline: that on the model to compare with.
     :param scores: returns score tables; None where there are none at all.
+    :param noise: how far two evaluations of the baseline lay apart.
     """
 
-    def __init__(self, candidate: EvalResult, baseline: EvalResult | None, scores: ScoreTables | None) -> None:
+    def __init__(
+        self,
+        candidate: EvalResult,
+        baseline: EvalResult | None,
+        scores: ScoreTables | None,
+        noise: NoiseTable | None = None,
+    ) -> None:
         self.candidate = candidate
         self.baseline = baseline
+        self.noise = noise or NoiseTable()
         self._scores = scores
         self._pairs: dict[tuple[str, str], Pairs] = {}
         self._alone: dict[tuple[str, str], tuple[Finding, ...]] = {}

@@ -28,7 +28,7 @@ from airflow_provider_lmeval.gate.evidence import LISTED, Evidence
 from airflow_provider_lmeval.gate.rules import Condition, Rule, RuleSet
 from airflow_provider_lmeval.gate.samples import Member
 from airflow_provider_lmeval.gate.stats.multiplicity import holm
-from airflow_provider_lmeval.gate.stats.noninferiority import Answer, Sample, judge, judge_unpaired
+from airflow_provider_lmeval.gate.stats.noninferiority import Answer, judge, judge_unpaired
 from airflow_provider_lmeval.gate.stats.power import detectable
 from airflow_provider_lmeval.gate.verdict import Check, Difference, Finding, Flips, Outcome, Statistics, counted
 from airflow_provider_lmeval.results.model import Metric
@@ -48,15 +48,24 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
+class Open:
     """A comparison that waits for the others of its family.
 
-    :param members: tasks whose documents were compared one by one; none where averages were.
+    :param members: tasks whose documents were compared one by one, with their weights; none where averages were.
     """
 
     case: Case
     comparison: Comparison
-    members: tuple[Member, ...]
+    members: tuple[Member, ...] = ()
+    weights: samples.Weights = ()
+
+    @property
+    def band(self) -> float | None:
+        """How far two evaluations of the baseline lay apart; None where nobody looked."""
+        noise, name = self.case.evidence.noise, self.case.name
+        if self.case.rule.pool:
+            return noise.pooled((each.task, each.key) for each in self.members)
+        return noise.band(name, self.case.metric(name))
 
 
 def apply(rule: Rule, rules: RuleSet, evidence: Evidence) -> Seen:
@@ -66,19 +75,20 @@ def apply(rule: Rule, rules: RuleSet, evidence: Evidence) -> Seen:
         message = f"rule {rule.label!r} matches no evaluated task: {suggest(rule.task, evidence.candidate.tasks)}"
         return Seen((_check(rule, None, rule.task, rule.metric, Assessment(Outcome.ERROR, message)),))
     seen = Seen()
-    families: defaultdict[Condition, list[_Open]] = defaultdict(list)
+    families: defaultdict[Condition, list[Open]] = defaultdict(list)
     for case in found:
         examined = examine(case)
-        outcomes = [_judge(examined, condition) for condition in rule.conditions]
+        outcomes = [judge_condition(examined, condition) for condition in rule.conditions]
         checks = tuple(each for each in outcomes if isinstance(each, Check))
         seen += Seen(checks, (*examined.own, *examined.shared), tuple(examined.differences))
         for each in outcomes:
-            if isinstance(each, _Open):
+            if isinstance(each, Open):
                 families[each.comparison.condition].append(each)
-    return seen + Seen(tuple(check for family in families.values() for check in _settle(family)))
+    noisy = tuple(noise for family in families.values() for each in family if (noise := _noisy(each)))
+    return seen + Seen(tuple(check for family in families.values() for check in _settle(family)), noisy)
 
 
-def _judge(examined: Examined, condition: Condition) -> Check | _Open:
+def judge_condition(examined: Examined, condition: Condition) -> Check | Open:
     """Return a condition's check, or the comparison that becomes one."""
     case = examined.case
     if stops := examined.stops(compares=condition.compares):
@@ -106,7 +116,7 @@ def _bounded(case: Case, condition: Condition) -> Check:
     return _check(case.rule, condition, case.name, key, answer, **_numbers(case, metric))
 
 
-def _single(examined: Examined, condition: Condition) -> Check | _Open:
+def _single(examined: Examined, condition: Condition) -> Check | Open:
     """Compare a task's or a group's own score."""
     case, members = examined.case, examined.members
     key = case.metric(case.name)
@@ -121,14 +131,14 @@ def _single(examined: Examined, condition: Condition) -> Check | _Open:
         return _check(case.rule, condition, case.name, key, Assessment(Outcome.ERROR, message), **_numbers(case, ours))
     alone = len(members) == 1 and members[0].task == case.name
     if alone:
-        sample = samples.of_task(members[0])
+        weights = samples.weights_of_pool(members)
     else:
         whole = len(members) == len(case.evidence.candidate.leaves(case.name))
-        sample = samples.of_group(members, ours, theirs, clustered=case.rule.clustered) if whole else None
-    return _opened(case, condition, (ours, theirs), members, sample, higher=higher)
+        weights = samples.weights_of_group(members, ours, theirs) if whole else None
+    return _opened(case, condition, (ours, theirs), members, weights, higher=higher)
 
 
-def _pooled(examined: Examined, condition: Condition) -> Check | _Open:
+def _pooled(examined: Examined, condition: Condition) -> Check | Open:
     """Compare the documents of all tasks together."""
     case, members = examined.case, examined.members
     if not members:
@@ -137,8 +147,7 @@ def _pooled(examined: Examined, condition: Condition) -> Check | _Open:
         )
         return _check(case.rule, condition, case.name, case.rule.metric, Assessment(Outcome.ERROR, message))
     scores = samples.pooled(members, "candidate"), samples.pooled(members, "baseline")
-    sample = samples.of_pool(members, clustered=case.rule.clustered)
-    return _opened(case, condition, scores, members, sample, higher=True)
+    return _opened(case, condition, scores, members, samples.weights_of_pool(members), higher=True)
 
 
 def _opened(
@@ -146,23 +155,25 @@ def _opened(
     condition: Condition,
     scores: tuple[Metric, Metric],
     members: tuple[Member, ...],
-    sample: Sample | None,
+    weights: samples.Weights | None,
     *,
     higher: bool,
-) -> Check | _Open:
+) -> Check | Open:
     ours, theirs = scores
     if few := _too_few(case, condition, min(ours.n, theirs.n)):
         return _check(case.rule, condition, case.name, case.metric(case.name), few, **_numbers(case, ours, theirs))
     threshold = case.rule.conditions[condition]
     allowed = margin(condition, threshold, theirs.value or 0.0, case.rule.relative_guard_below)
-    if sample is not None:
+    if weights is not None:
+        damages = [samples.damage_of(each) for each in members]
+        sample = samples.joined(members, damages, weights, clustered=case.rule.clustered)
         answer: Answer | None = judge(sample, allowed, case.confidence)
     else:
         answer = _unpaired(case, scores, members, allowed, higher=higher)
     comparison = Comparison(
-        condition, threshold, _what(case), ours, theirs, higher, allowed, answer, sample is not None, case.confidence
+        condition, threshold, _what(case), ours, theirs, higher, allowed, answer, weights is not None, case.confidence
     )
-    return _Open(case, comparison, members if sample is not None else ())
+    return Open(case, comparison, members, weights) if weights is not None else Open(case, comparison)
 
 
 def _unpaired(
@@ -175,7 +186,19 @@ def _unpaired(
     return judge_unpaired(theirs, ours, allowed, case.confidence, higher=higher, clusters=clusters)
 
 
-def _settle(family: list[_Open]) -> list[Check]:
+def _noisy(opened: Open) -> Finding | None:
+    """Return that a rule asks for more than the evaluation can tell of the same model twice."""
+    allowed, band, rule = opened.comparison.margin, opened.band, opened.case.rule
+    if band is None or abs(allowed) > band or rule.tier == "info":
+        return None
+    message = (
+        f"{opened.comparison.what}: {abs(allowed):.4g} is within the noise: two evaluations of the baseline itself may lie "
+        f"{band:.4g} apart (calibration); ask for more, or evaluate more documents"
+    )
+    return Finding(id="margin-within-noise", severity=Outcome.WARN, subject=opened.case.name, message=message)
+
+
+def _settle(family: list[Open]) -> list[Check]:
     """Return the checks of comparisons that were made together."""
     answers = [each.comparison.answer for each in family]
     known = [answer for answer in answers if answer is not None]
@@ -192,7 +215,7 @@ def _settle(family: list[_Open]) -> list[Check]:
                 comparison.condition,
                 case.name,
                 case.metric(case.name),
-                compared(comparison),
+                compared(comparison, each.band),
                 statistics=_statistics(each, comparison, len(known)),
                 **_numbers(case, comparison.candidate, comparison.baseline),
             )
@@ -200,7 +223,7 @@ def _settle(family: list[_Open]) -> list[Check]:
     return checks
 
 
-def _statistics(opened: _Open, comparison: Comparison, family: int) -> Statistics | None:
+def _statistics(opened: Open, comparison: Comparison, family: int) -> Statistics | None:
     answer = comparison.answer
     if answer is None:
         return None
@@ -222,11 +245,12 @@ def _statistics(opened: _Open, comparison: Comparison, family: int) -> Statistic
         design_effect=answer.design_effect,
         minimum_detectable_effect=_finite(detectable(answer.stderr, comparison.confidence)),
         n_to_decide=n_to_decide(comparison),
+        noise_band=opened.band,
         flips=_listed(opened, family),
     )
 
 
-def _listed(opened: _Open, family: int) -> Flips | None:
+def _listed(opened: Open, family: int) -> Flips | None:
     """Return what changed, with some of the documents: a verdict travels through XCom."""
     most = 0 if opened.case.rule.tier == "info" else max(1, LISTED // family)
     return samples.joined_flips(opened.members, most)

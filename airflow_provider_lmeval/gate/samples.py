@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isclose
-from typing import Any
+from typing import Any, TypeAlias
 
 from airflow_provider_lmeval.gate.evidence import Pairs
 from airflow_provider_lmeval.gate.stats.noninferiority import Sample
 from airflow_provider_lmeval.gate.verdict import Flips
 from airflow_provider_lmeval.results.model import Metric
 
+Weights: TypeAlias = tuple[float, ...]
+"""Of tasks in a whole; their sum is 1."""
 _TOLERANCE = 1e-6
 
 
@@ -47,34 +49,47 @@ def _is_share(value: float | None) -> bool:
     return value is not None and 0 <= value <= 1
 
 
-def of_task(member: Member) -> Sample | None:
-    """Return a single task's sample; None if it cannot be paired."""
-    if not member.pairs.usable:
-        return None
-    return Sample(_damage(member), spread=1.0 if member.pairs.bounded else None)
-
-
-def of_group(members: Sequence[Member], candidate: Metric, baseline: Metric, *, clustered: bool) -> Sample | None:
-    """Return a group's sample; None if it cannot be paired.
+def weights_of_group(members: Sequence[Member], candidate: Metric, baseline: Metric) -> Weights | None:
+    """Return how a group weights its tasks; None if that is not known or they cannot be paired.
 
     :param members: its tasks. :param candidate: the group's own score on either side, which tells how it weights tasks.
-    :param clustered: take tasks for samples of the group's subject.
     """
     if not members or not all(each.pairs.usable and each.pairs.mean for each in members):
         return None
-    sizes = [len(each.pairs.candidate) for each in members]  # type: ignore[arg-type]
-    for weights in ([size / sum(sizes) for size in sizes], [1 / len(sizes)] * len(sizes)):
+    for weights in (_by_documents(members), (1 / len(members),) * len(members)):
         if _gives(members, weights, candidate, "candidate") and _gives(members, weights, baseline, "baseline"):
-            return _joined(members, sizes, weights, clustered=clustered)
+            return weights
     return None
 
 
-def of_pool(members: Sequence[Member], *, clustered: bool) -> Sample | None:
-    """Return the sample of all documents of all tasks; None if one of them cannot be paired."""
-    if not all(each.pairs.usable for each in members):
-        return None
-    sizes = [len(each.pairs.candidate) for each in members]  # type: ignore[arg-type]
-    return _joined(members, sizes, [size / sum(sizes) for size in sizes], clustered=clustered)
+def weights_of_pool(members: Sequence[Member]) -> Weights | None:
+    """Return the shares of the tasks' documents, a single task's too; None if one of them cannot be paired."""
+    return _by_documents(members) if all(each.pairs.usable for each in members) else None
+
+
+def joined(members: Sequence[Member], damages: Sequence[Any], weights: Weights, *, clustered: bool) -> Sample:
+    """Return weighted documents whose mean is the weighted mean of the tasks.
+
+    :param damages: each task's, from :func:`damage_of`, or documents drawn of it.
+    :param clustered: take tasks for samples of their subject.
+    """
+    import numpy as np
+
+    n = sum(map(len, damages))
+    factors = [n * weight / len(damage) for damage, weight in zip(damages, weights, strict=True)]
+    parts = [damage if isclose(factor, 1) else damage * factor for damage, factor in zip(damages, factors, strict=True)]
+    largest = 1.0 if all(isclose(factor, 1) for factor in factors) else max(factors)
+    clusters = None
+    if clustered and len(members) > 1:
+        clusters = np.array([part.sum() for part in parts]), np.array([n * weight for weight in weights])
+    spread = largest if all(each.pairs.bounded for each in members) else None
+    return Sample(np.concatenate(parts), spread=spread, clusters=clusters)
+
+
+def damage_of(member: Member) -> Any:
+    """Return how much worse each of a task's documents is, negative for better."""
+    difference = member.pairs.baseline - member.pairs.candidate  # type: ignore[operator]
+    return difference if member.higher else -difference
 
 
 def pooled(members: Sequence[Member], side: str) -> Metric:
@@ -120,11 +135,6 @@ def _directed(flips: Flips, higher: bool) -> Flips:
     return flips if higher else flips.model_copy(update={"worse": flips.better, "better": flips.worse})
 
 
-def _damage(member: Member) -> Any:
-    difference = member.pairs.baseline - member.pairs.candidate  # type: ignore[operator]
-    return difference if member.higher else -difference
-
-
 def _mean_damage(member: Member) -> float:
     difference = (member.baseline.value or 0.0) - (member.candidate.value or 0.0)
     return difference if member.higher else -difference
@@ -135,19 +145,6 @@ def _gives(members: Sequence[Member], weights: Sequence[float], reported: Metric
     return reported.value is not None and isclose(found, reported.value, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
 
 
-def _joined(members: Sequence[Member], sizes: Sequence[int], weights: Sequence[float], *, clustered: bool) -> Sample:
-    """Return weighted documents whose mean is the weighted mean of the tasks."""
-    import numpy as np
-
-    n = sum(sizes)
-    factors = [n * weight / size for size, weight in zip(sizes, weights, strict=True)]
-    parts = [
-        _damage(each) * factor if not isclose(factor, 1) else _damage(each)
-        for each, factor in zip(members, factors, strict=True)
-    ]
-    bounded = all(each.pairs.bounded for each in members)
-    largest = 1.0 if all(isclose(factor, 1) for factor in factors) else max(factors)
-    clusters = None
-    if clustered and len(members) > 1:
-        clusters = np.array([part.sum() for part in parts]), np.array([n * weight for weight in weights])
-    return Sample(np.concatenate(parts), spread=largest if bounded else None, clusters=clusters)
+def _by_documents(members: Sequence[Member]) -> Weights:
+    sizes = [len(each.pairs.candidate) for each in members]  # type: ignore[arg-type]
+    return tuple(size / sum(sizes) for size in sizes)

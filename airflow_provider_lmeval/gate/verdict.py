@@ -131,6 +131,8 @@ class Statistics(Part):
     n_to_decide: int | None = None
     """Documents that would decide with 80 % probability, if the difference seen is the true one; None if it is decided, or
     where no reachable number would."""
+    noise_band: Number | None = None
+    """How far two evaluations of the baseline itself may lie apart, by its calibration; None where it has none."""
     flips: Flips | None = None
     """None where there are no per-document scores."""
 
@@ -180,6 +182,19 @@ class Subject(Part):
         return cls(run_id=result.run_id, model=result.model.name, identity=result.model.identity)
 
 
+class Calibrated(Part):
+    """What comparing the baseline with itself showed, as far as a verdict rests on it."""
+
+    kind: Literal["deterministic", "varied"]
+    """`deterministic`: every document scored the same in both evaluations."""
+    runs: tuple[str, ...]
+    """The two evaluations of the baseline."""
+    gates: int
+    """Simulated gates of the baseline against itself."""
+    false_block_rate: Number | None
+    """Share of them that blocked; None where no rule could."""
+
+
 class Verdict(Part):
     """The gate's answer. Checks, findings and differences are sorted, so equal evidence gives equal documents."""
 
@@ -194,6 +209,8 @@ class Verdict(Part):
     checks: tuple[Check, ...] = ()
     findings: tuple[Finding, ...] = ()
     differences: tuple[Difference, ...] = ()
+    calibration: Calibrated | None = None
+    """None where the baseline was never compared with itself."""
 
     @property
     def blocks(self) -> bool:

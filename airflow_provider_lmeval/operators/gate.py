@@ -19,6 +19,7 @@ from airflow_provider_lmeval.operators.specs import is_constant
 
 if TYPE_CHECKING:  # loaded when a gate is built or runs: a DAG file that only imports this module must stay quick
     from airflow_provider_lmeval.gate import RuleSet, Verdict
+    from airflow_provider_lmeval.gate.calibration import Calibration
     from airflow_provider_lmeval.results.readers import Evidence
 
 Evaluation = Mapping[str, Any] | str
@@ -69,7 +70,7 @@ class LMEvalGateOperator(BaseOperator):
         self.on_fail = on_fail
         self.report = report
         if is_constant(self.rules):
-            _rules(self.rules)
+            check_rules(self.rules)
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Judge, push the verdict, then stop the DAG if it blocks."""
@@ -77,10 +78,14 @@ class LMEvalGateOperator(BaseOperator):
         from airflow_provider_lmeval.store.evidence import score_tables
 
         try:
-            rules = _rules(self.rules)
+            rules = check_rules(self.rules)
             candidate, baseline = _evidence("candidate", self.candidate), self._baseline()
             verdict = decide(
-                rules, candidate.result, baseline.result if baseline else None, score_tables(candidate, baseline)
+                rules,
+                candidate.result,
+                baseline.result if baseline else None,
+                score_tables(candidate, baseline),
+                self._calibration(),
             )
         except LMEvalError as error:
             self._refuse(context, error)
@@ -101,6 +106,12 @@ class LMEvalGateOperator(BaseOperator):
         if isinstance(named, str) and named:
             named = resolve_baseline(named, LMEvalHook(self.lmeval_conn_id).settings.results_uri)
         return _evidence("baseline", named) if named else None
+
+    def _calibration(self) -> Calibration | None:
+        """Return what is known of the noise of a promoted baseline."""
+        from airflow_provider_lmeval.store.calibration import calibration_of
+
+        return calibration_of(self.baseline, LMEvalHook(self.lmeval_conn_id).settings.results_uri)
 
     def _refuse(self, context: Any, error: LMEvalError) -> None:
         """Evidence that cannot be read is a verdict too: ERROR, on the record, and never a pass."""
@@ -133,7 +144,7 @@ class LMEvalGateOperator(BaseOperator):
         raise kind(why)
 
 
-def _rules(value: Any) -> RuleSet:
+def check_rules(value: Any) -> RuleSet:
     """Validate rules.
 
     :raises GateError: they cannot be right.

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_lmeval.errors import DamagedResultError, GateError, LMEvalError, ResultNotFoundError
+from airflow_provider_lmeval.gate.calibration import Calibration
 from airflow_provider_lmeval.gate.compare import compare
 from airflow_provider_lmeval.results import EvalResult, Fingerprint, strict, summary
 from airflow_provider_lmeval.results.wording import suggest
@@ -26,7 +27,6 @@ from airflow_provider_lmeval.store.evidence import read_evidence
 from airflow_provider_lmeval.store.ledger import EntryName, Ledger, below
 from airflow_provider_lmeval.store.location import locate
 from airflow_provider_lmeval.store.promotion import (
-    Calibration,
     Override,
     PromotedModel,
     Promotion,
@@ -188,6 +188,10 @@ class Baselines:
             if current is None or current.run_id != calibration.run_id:
                 there = current.run_id if current else "nothing"
                 raise GateError(f"{name}/{suite}: run {calibration.run_id} was calibrated, but {there} is in force")
+            if calibration.identity != current.model.identity:
+                raise GateError(
+                    f"{name}/{suite}: other weights were evaluated twice than those of run {current.run_id}"
+                )
             data = calibration.model_dump(mode="json")
             ledger.write_beside(data, "calibration", f"{safe_name(calibration.run_id)}.json")
 

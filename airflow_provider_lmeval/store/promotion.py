@@ -10,16 +10,15 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, ValidationError
 
 from airflow_provider_lmeval.errors import DamagedResultError, GateError
 from airflow_provider_lmeval.results import EvalResult, Fingerprint
-from airflow_provider_lmeval.results.model import Count, Number, Part
+from airflow_provider_lmeval.results.model import Number, Part
 from airflow_provider_lmeval.results.wording import problems
 from airflow_provider_lmeval.wire import dump
 
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
-Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 AnyDocument = TypeVar("AnyDocument", bound=Part)
 
 
@@ -114,29 +113,6 @@ class Promotion(Part):
     def origin(self) -> str:
         """The promotion that put this model in force; of a promotion its own id."""
         return self.restores or self.id
-
-
-class Calibration(Part):
-    """What comparing a baseline with itself showed: how often the gate would block, and how much scores move by chance."""
-
-    schema_version: Literal[1] = 1
-    run_id: Text
-    """The baseline's run. A later promotion has its own calibration."""
-    kind: Literal["deterministic", "varied"]
-    """`varied`: evaluated again with another few-shot seed and batch size; `deterministic`: nothing there to vary."""
-    at: Number
-    """POSIX time, seconds."""
-    gates: Count
-    """Comparisons of the baseline with itself."""
-    false_blocks: Count
-    """How many of them did not pass."""
-    false_block_rate: Share
-    noise: dict[str, dict[str, Number]] = {}
-    """Largest difference seen between two evaluations of the same model, by task and metric."""
-    runs: tuple[str, ...] = ()
-    """Evaluations that were compared."""
-    settings: dict[str, JsonValue] = {}
-    """What was varied."""
 
 
 def permit(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from airflow import __version__ as airflow_version
-from airflow.sdk import DAG
+from airflow.sdk import DAG, AssetAll
 from packaging.version import Version
 
 from airflow_provider_lmeval.operators.promote import LMEvalPromoteOperator, baseline_asset
@@ -32,7 +32,15 @@ def downstream(dag: DAG, task_id: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["gate_with_approval", "nightly_regate", "gate_on_gpu", "nightly_matrix", "lmeval_maintenance"]
+    "name",
+    [
+        "calibrate_baseline",
+        "gate_with_approval",
+        "nightly_regate",
+        "gate_on_gpu",
+        "nightly_matrix",
+        "lmeval_maintenance",
+    ],
 )
 def test_parsing_loads_nothing_heavy(name: str) -> None:
     heavy = ["torch", "lm_eval", "transformers", "kubernetes", "kubernetes_asyncio", "numpy", "scipy"]
@@ -131,3 +139,11 @@ def test_the_matrix_is_mapped_and_waits_in_the_pool() -> None:
 
     assert found.is_mapped
     assert found.pool == "gpu"
+
+
+def test_every_promotion_leads_to_a_second_evaluation_of_the_model() -> None:
+    found = dag("calibrate_baseline")
+
+    assert found.timetable.asset_condition == AssetAll(baseline_asset("chat", "post_training"))
+    assert downstream(found, "evaluation") == {"evaluate_again"}
+    assert downstream(found, "evaluate_again") == {"calibrate"}

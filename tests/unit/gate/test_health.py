@@ -54,6 +54,7 @@ SUSPECT = {
     "documents-unmatched",
     "identity-unknown",
     "loglikelihoods-equal",
+    "margin-within-noise",
     "not-pooled",
     "requests-failed",
     "scores-damaged",

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_lmeval.errors import DamagedResultError, GateError, StoreError
+from airflow_provider_lmeval.gate.calibration import Calibration
 from airflow_provider_lmeval.results import EvalResult
 from airflow_provider_lmeval.store import Store
 from airflow_provider_lmeval.store.baselines import Baselines, resolve_baseline
-from airflow_provider_lmeval.store.promotion import Calibration, Override
+from airflow_provider_lmeval.store.promotion import Override
 from tests.support.evidence import document, failed, sha, write_run
 from tests.support.foreign import samples, write_output
 
@@ -392,10 +393,13 @@ def test_nothing_promoted_and_nothing_to_compare_are_no_match(place):
 # --- calibration, references
 
 
+NOISE = {"n": 100, "discordance": 0.02, "damage": 0.01, "stderr": 0.014, "band": 0.028}
+
+
 def calibration(run_id: str, **changes: Any) -> Calibration:
     data = {
         "run_id": run_id, "kind": "varied", "at": 1.0, "gates": 20, "false_blocks": 1, "false_block_rate": 0.05,
-        "noise": {"tiny_mc": {"acc,none": 0.01}},
+        "noise": {"tiny_mc": {"acc,none": NOISE}}, "identity": f"sha256:{sha(run_id)}",
     }  # fmt: skip
     return Calibration.model_validate(data | changes)
 
@@ -404,7 +408,7 @@ def test_a_calibration_belongs_to_the_baseline_in_force(place):
     place.promote("first")
     assert place.baselines.calibration(NAME, SUITE) is None
     place.baselines.calibrate(NAME, SUITE, calibration("first"))
-    assert place.baselines.calibration(NAME, SUITE).noise == {"tiny_mc": {"acc,none": 0.01}}
+    assert place.baselines.calibration(NAME, SUITE) == calibration("first")
 
     place.promote("second")
     assert place.baselines.calibration(NAME, SUITE) is None
@@ -413,6 +417,13 @@ def test_a_calibration_belongs_to_the_baseline_in_force(place):
 
     place.baselines.rollback(NAME, SUITE, by="ada", reason="r")
     assert place.baselines.calibration(NAME, SUITE).run_id == "first", "the old model's own calibration holds again"
+
+
+def test_a_calibration_of_other_weights_is_not_the_baselines(disk):
+    disk.promote("first")
+
+    with pytest.raises(GateError, match="other weights"):
+        disk.baselines.calibrate(NAME, SUITE, calibration("first", identity="sha256:other"))
 
 
 def test_a_damaged_calibration_is_not_read(disk):
