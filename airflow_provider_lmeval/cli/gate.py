@@ -45,7 +45,7 @@ def main(arguments: argparse.Namespace) -> int:
         return USAGE
     try:
         candidate = read_evidence(arguments.candidate)
-        baseline = _baseline(arguments.baseline)
+        baseline = read_baseline(arguments.baseline)
         verdict = decide(
             rules,
             candidate.result,
@@ -75,7 +75,7 @@ def read_rules(said: str) -> RuleSet:
     return RuleSet.parse(said)
 
 
-def _baseline(said: str | None) -> Evidence | None:
+def read_baseline(said: str | None) -> Evidence | None:
     """Read the baseline.
 
     :raises LMEvalError: it cannot be read, or was never promoted: a baseline that was asked for is no option.

@@ -87,6 +87,12 @@ def add_validate_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``validate``."""
     parser.add_argument("spec", help="YAML file with an evaluation spec; - reads standard input")
     parser.add_argument("--show", action="store_true", help="print the spec as it was understood")
+    parser.add_argument(
+        "--rules", default="no_regression", help="rules of its gate, as for `gate`, to warn if they cannot be decided"
+    )
+    parser.add_argument(
+        "--baseline", help="past results of the same tasks, or promoted:NAME/SUITE, for their documents"
+    )
 
 
 def add_gate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -7,7 +7,9 @@ import sys
 
 import yaml
 
-from airflow_provider_lmeval.gate.planning import preflight
+from airflow_provider_lmeval.cli.gate import read_baseline, read_rules
+from airflow_provider_lmeval.errors import GateError, SpecError
+from airflow_provider_lmeval.gate.preflight import preflight
 from airflow_provider_lmeval.hooks.settings import resolve
 from airflow_provider_lmeval.plan import check
 from airflow_provider_lmeval.spec import EvalSpec
@@ -24,10 +26,15 @@ def read_spec(path: str) -> EvalSpec:
 def main(arguments: argparse.Namespace) -> int:
     """Print the problems; 2 if one of them is an error."""
     spec = read_spec(arguments.spec)
+    try:
+        past = read_baseline(arguments.baseline)
+        foreseen = preflight(spec, read_rules(arguments.rules), past.result if past else None)
+    except GateError as error:
+        raise SpecError(str(error)) from None
     problems = check(spec, resolve().grants)
     for problem in problems:
         print(f"{problem.level}: {problem.message} [{problem.id}]")
-    if thin := preflight(spec):
+    for thin in foreseen:
         print(f"warning: {thin} [power]")
     if arguments.show:
         print(yaml.safe_dump(spec.to_data(), sort_keys=False, allow_unicode=True), end="")

@@ -10,18 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from airflow_provider_lmeval.catalog import catalog
-from airflow_provider_lmeval.errors import GateError, UnknownTaskError
+from airflow_provider_lmeval.errors import GateError
 from airflow_provider_lmeval.gate.decide import decide
 from airflow_provider_lmeval.gate.evidence import ScoreTables
 from airflow_provider_lmeval.gate.rules import RuleSet
-from airflow_provider_lmeval.gate.rulesets import MARGIN
 from airflow_provider_lmeval.gate.stats.levels import CONFIDENCE, POWER
 from airflow_provider_lmeval.gate.stats.power import chance, detectable, required_n
 from airflow_provider_lmeval.gate.verdict import Check
-from airflow_provider_lmeval.plan.suites import referenced, split_tasks
 from airflow_provider_lmeval.results.model import EvalResult
-from airflow_provider_lmeval.spec import EvalSpec
 
 SUITE = "all together"
 DISCORDANCE = 0.1
@@ -103,27 +99,6 @@ def limit_for(tasks: Mapping[str, Known], needed: int | None) -> int | None:
             return -(-needed // rest)
         needed -= size
     return None
-
-
-def preflight(spec: EvalSpec, margin: float = MARGIN) -> str | None:
-    """Return the warning that an evaluation cannot decide the default gate, None if it may.
-
-    Only a limit tells before an evaluation how many documents there can be at most.
-    """
-    if not isinstance(spec.limit, int):
-        return None
-    try:
-        tasks = len(catalog().expand(referenced(*split_tasks(spec)))) + len(spec.unitxt)
-    except UnknownTaskError:
-        return None
-    (most,) = plan({SUITE: Known(spec.limit * max(tasks, 1), DISCORDANCE)}, margin)
-    if most.chance >= POWER:
-        return None
-    return (
-        f"limit {spec.limit}: at most {most.n:,} documents, on which a model without damage is proved less than {margin:g} "
-        f"worse in {100 * most.chance:.0f} % of cases, if models disagree on {100 * DISCORDANCE:.0f} % of them; about "
-        f"{most.needed:,} would do"
-    )
 
 
 def measured(

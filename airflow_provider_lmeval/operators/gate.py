@@ -79,7 +79,10 @@ class LMEvalGateOperator(BaseOperator):
 
         try:
             rules = check_rules(self.rules)
-            candidate, baseline = _evidence("candidate", self.candidate), self._baseline()
+            candidate, baseline = (
+                _evidence("candidate", self.candidate),
+                read_side("baseline", self.baseline, self.lmeval_conn_id),
+            )
             verdict = decide(
                 rules,
                 candidate.result,
@@ -97,15 +100,6 @@ class LMEvalGateOperator(BaseOperator):
         if verdict.blocks:
             self._stop("\n".join([f"verdict {verdict.outcome}:", *verdict.reasons]))
         return data
-
-    def _baseline(self) -> Evidence | None:
-        """Read the evidence to compare with; None if there is none to be, as before a first promotion."""
-        from airflow_provider_lmeval.store.baselines import resolve_baseline
-
-        named = self.baseline
-        if isinstance(named, str) and named:
-            named = resolve_baseline(named, LMEvalHook(self.lmeval_conn_id).settings.results_uri)
-        return _evidence("baseline", named) if named else None
 
     def _calibration(self) -> Calibration | None:
         """Return what is known of the noise of a promoted baseline."""
@@ -154,6 +148,20 @@ def check_rules(value: Any) -> RuleSet:
     if value is None:
         return RuleSet.parse(NO_REGRESSION)
     return RuleSet.from_yaml(value) if isinstance(value, str) else RuleSet.parse(value)
+
+
+def read_side(side: str, value: Any, lmeval_conn_id: str | None) -> Evidence | None:
+    """Read the evidence to compare with; None if there is none to be, as before a first promotion.
+
+    :param value: an evaluation's output, a URI, or ``promoted:NAME/SUITE``.
+    :param lmeval_conn_id: connection that names the store of the promotions.
+    :raises GateError: it names no stored result. :raises StoreError: it cannot be read.
+    """
+    from airflow_provider_lmeval.store.baselines import resolve_baseline
+
+    if isinstance(value, str) and value:
+        value = resolve_baseline(value, LMEvalHook(lmeval_conn_id).settings.results_uri)
+    return _evidence(side, value) if value else None
 
 
 def _evidence(side: str, value: Any) -> Evidence:

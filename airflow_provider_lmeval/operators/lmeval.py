@@ -18,7 +18,7 @@ from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
 from airflow_provider_lmeval.operators.kubernetes import check_arguments, make_pod_operator
 from airflow_provider_lmeval.operators.outcome import fail
 from airflow_provider_lmeval.operators.running import RunsEvaluation
-from airflow_provider_lmeval.operators.specs import is_constant, parse_constant
+from airflow_provider_lmeval.operators.specs import is_constant, parse_constant, parse_spec
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.wire import Status
 
@@ -41,13 +41,18 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
     :param wait_for_completion: wait for the run to end; otherwise return its handle for a sensor.
     :param deferrable: wait without holding a worker slot.
     :param poll_interval: seconds between two looks at the run; default ``[lmeval] poll_interval``. A pod is watched.
+    :param gate_rules: rules of the gate to come, as ``LMEvalGateOperator`` takes them: the log warns before anything runs
+        if the evaluation is too small for them. (templated)
+    :param gate_baseline: the gate's baseline, which knows how many documents there are. (templated)
     :param kubernetes: for the backend ``kubernetes``: fields of :class:`~airflow_provider_lmeval.spec.pod.PodSettings` and
         any argument of KubernetesPodOperator. (those that are templated there)
     :raises SpecError: at parse time, for a constant spec that cannot be right.
     """
 
-    template_fields: Sequence[str] = ("spec", "backend", "results_uri", "lmeval_conn_id")
-    template_fields_renderers = {"spec": "json"}
+    template_fields: Sequence[str] = (
+        "spec", "backend", "results_uri", "lmeval_conn_id", "gate_rules", "gate_baseline",
+    )  # fmt: skip
+    template_fields_renderers = {"spec": "json", "gate_rules": "json", "gate_baseline": "json"}
     ui_color = "#e8f0fe"
 
     def __init__(
@@ -60,6 +65,8 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         wait_for_completion: bool = True,
         deferrable: bool = True,
         poll_interval: float | None = None,
+        gate_rules: Any | None = None,
+        gate_baseline: Mapping[str, Any] | str | Any | None = None,
         kubernetes: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -71,6 +78,10 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = poll_interval
+        self.gate_rules = (
+            gate_rules.to_data() if gate_rules is not None and hasattr(gate_rules, "to_data") else gate_rules
+        )
+        self.gate_baseline = gate_baseline
         self.kubernetes = dict(kubernetes or {})
         self._inner: EvalPodOperator | None = None
         if is_constant(self.spec):
@@ -79,6 +90,8 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
 
     def execute(self, context: Any) -> Any:
         """Start the run, or find the one an earlier try has started, and wait for it."""
+        if self.gate_rules is not None or self.gate_baseline is not None:
+            self._foresee()
         try:
             handle = self._submit(context)
         except LMEvalError as error:
@@ -88,6 +101,21 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         if self.deferrable:
             self._defer(context, handle)
         return self._finish(context, handle, self._wait(handle))
+
+    def _foresee(self) -> None:
+        """Warn if the gate will not be able to decide. Whatever cannot be known here is no reason to stop."""
+        from airflow_provider_lmeval.gate.preflight import preflight
+        from airflow_provider_lmeval.operators.gate import check_rules, read_side
+
+        try:
+            rules = check_rules(self.gate_rules)
+            past = read_side("gate_baseline", self.gate_baseline, self.lmeval_conn_id)
+            warnings = preflight(parse_spec(self.spec), rules, past.result if past else None)
+        except LMEvalError as error:
+            self.log.warning("nobody knows yet whether the gate will be able to decide: %s", error)
+            return
+        for warning in warnings:
+            self.log.warning("%s [power]", warning)
 
     def resume(self, context: Any, event: dict[str, Any], handle: dict[str, Any]) -> Any:
         """Take over from the trigger: collect the result and push it."""

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_lmeval.__main__ import main
 from airflow_provider_lmeval.errors import GateError
-from airflow_provider_lmeval.gate.planning import SUITE, Known, limit_for, measured, plan, preflight
-from airflow_provider_lmeval.spec import EvalSpec
+from airflow_provider_lmeval.gate.planning import SUITE, Known, limit_for, measured, plan
 from tests.support.tables import answers, pair
 
 SIZES = st.lists(st.integers(1, 3000), min_size=1, max_size=8)
@@ -67,19 +66,6 @@ def test_evaluations_that_cannot_be_compared_tell_nothing():
     candidate, baseline, _ = past(40)
     with pytest.raises(GateError, match="say nothing about a third"):
         measured(candidate, baseline, lambda side, task: None)
-
-
-def spec(**fields):
-    return EvalSpec.parse({"model": {"type": "hf", "pretrained": "/m"}, "tasks": ["arc_easy"]} | fields)
-
-
-def test_a_limit_that_decides_nothing_is_worth_a_warning():
-    assert "at most 100 documents" in preflight(spec(limit=100))
-    assert "at most 5,700 documents" in preflight(spec(limit=100, tasks=["mmlu"]))
-    assert preflight(spec(limit=1000, tasks=["mmlu"])) is None
-    assert preflight(spec()) is None
-    assert preflight(spec(limit=0.5)) is None
-    assert preflight(spec(limit=5, tasks=["no_such_task"])) is None
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_lmeval.errors import SpecError, UnknownTaskError
 from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
 from airflow_provider_lmeval.operators.running import REDEFERS
+from airflow_provider_lmeval.store import Store
 from airflow_provider_lmeval.triggers.lmeval import LMEvalTrigger
 from tests.support.context import context
+from tests.support.evidence import document, metric, task, write_run
 from tests.support.scripts import endless, failure, success
 
 SPEC = {"model": {"type": "hf", "pretrained": "/models/candidate"}, "tasks": ["arc_easy"]}
@@ -178,3 +180,29 @@ async def test_an_event_about_another_run_does_not_end_this_one(scripted) -> Non
         task.resume(ctx, event=event, **deferral.kwargs)
     assert again.value.trigger.handle == deferral.trigger.handle
     assert task._backend().status(task._handle).state == "Running"
+
+
+@pytest.fixture
+def logged(caplog, capsys):
+    """Return what was logged: newer releases of Airflow write it to the output, older ones use Python's logging."""
+    caplog.set_level("WARNING")
+    return lambda: capsys.readouterr().out + caplog.text
+
+
+@pytest.mark.parametrize("baseline", [True, False])
+def test_a_gate_that_will_not_be_able_to_decide_is_told_before_anything_runs(
+    tmp_path, scripted, logged, baseline
+) -> None:
+    store = Store(tmp_path / "store")
+    store.put_run(write_run(tmp_path / "run", document({"arc_easy": task({"acc,none": metric(0.5, n=500)}, n=500)})))
+    known = {"gate_baseline": store.uri("candidate-1")} if baseline else {"spec": SPEC | {"limit": 500}}
+
+    deferred(operator(scripted(endless()), gate_rules="no_regression", **known), context())
+
+    assert "500 documents, on which a model without damage is proved less than 0.01 worse" in logged()
+
+
+def test_a_preflight_that_knows_nothing_stops_nothing(scripted, logged) -> None:
+    deferred(operator(scripted(endless()), gate_rules="no_regression", gate_baseline="/no/such/run"), context())
+
+    assert "nobody knows yet" in logged()
