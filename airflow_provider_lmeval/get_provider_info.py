@@ -141,6 +141,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": modules(
             "operators.lmeval", "operators.baseline", "operators.gate", "operators.promote", "operators.calibrate"
         ),
+        "task-decorators": [{"name": "lmeval_gate", "class-name": f"{package}.operators.decorator.gate_task"}],
         "sensors": modules("sensors.lmeval"),
         "hooks": modules("hooks.lmeval"),
         "triggers": modules("triggers.lmeval"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_lmeval.backends import Handle
 from airflow_provider_lmeval.errors import GateError, LMEvalError, SpecError
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
+from airflow_provider_lmeval.operators.evidence import read_evaluation
 from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
 from airflow_provider_lmeval.operators.outcome import fail
 from airflow_provider_lmeval.operators.specs import parse_spec
@@ -113,12 +114,7 @@ class LMEvalBaselineOperator(LMEvalOperator):
 
         :raises GateError: the candidate names no evaluation. :raises StoreError: the store cannot be read.
         """
-        from airflow_provider_lmeval.store.evidence import read_evidence
-
-        uri = self.candidate.get("result_uri") if isinstance(self.candidate, Mapping) else self.candidate
-        if not isinstance(uri, str) or not uri:
-            raise GateError(f"candidate: {self.candidate!r} names no stored result")
-        result = read_evidence(uri).result
+        result = read_evaluation("candidate", self.candidate).result
         tasks = [name for name, entry in result.tasks.items() if entry.kind == "task"]
         return self._baselines().matching(self.name, self.suite, result.fingerprint, tasks)
 

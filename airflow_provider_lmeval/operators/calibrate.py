@@ -14,8 +14,9 @@ from airflow.sdk import BaseOperator
 from airflow_provider_lmeval.errors import GateError, LMEvalError, SpecError
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
 from airflow_provider_lmeval.operators.baseline import promoted_spec
-from airflow_provider_lmeval.operators.gate import Evaluation, check_rules
+from airflow_provider_lmeval.operators.evidence import Evaluation, evaluation_uri
 from airflow_provider_lmeval.operators.outcome import fail
+from airflow_provider_lmeval.operators.rules import as_data, parse_rules
 from airflow_provider_lmeval.operators.specs import is_constant, parse_spec
 from airflow_provider_lmeval.plan.variation import varied
 from airflow_provider_lmeval.spec import EvalSpec
@@ -83,12 +84,12 @@ class LMEvalCalibrateOperator(BaseOperator):
         self.suite = suite
         self.second = second
         self.first = first
-        self.rules: Any = rules.to_data() if rules is not None and hasattr(rules, "to_data") else rules
+        self.rules: Any = as_data(rules)
         self.gates = gates
         self.results_uri = results_uri
         self.lmeval_conn_id = lmeval_conn_id
         if is_constant(self.rules):
-            check_rules(self.rules)
+            parse_rules(self.rules)
 
     def execute(self, context: Any) -> dict[str, Any]:  # noqa: ARG002
         """Compare, keep and return the calibration."""
@@ -97,8 +98,10 @@ class LMEvalCalibrateOperator(BaseOperator):
 
         try:
             store = Store(self.results_uri or LMEvalHook(self.lmeval_conn_id).settings.results_uri)
-            first = _uri("first", self.first) if self.first else None
-            second, rules = _uri("second", self.second), check_rules(self.rules)
+            first, second, rules = evaluation_uri(self.first), evaluation_uri(self.second), parse_rules(self.rules)
+            if second is None or (self.first and first is None):
+                said = self.first if second else self.second
+                raise GateError(f"{said!r} names no stored result; pass an evaluation's output or a URI")
             found = calibrate_baseline(store, self.name, self.suite, rules, second, first=first, gates=self.gates)
         except GateError as error:
             fail(SpecError(f"not calibrated: {error}"))
@@ -111,14 +114,3 @@ class LMEvalCalibrateOperator(BaseOperator):
             "%s/%s is %s; of %s gates against itself %s", self.name, self.suite, found.kind, found.gates, rate
         )
         return found.model_dump(mode="json")
-
-
-def _uri(side: str, value: Any) -> str:
-    """Return where an evaluation is.
-
-    :raises GateError: it names no stored result.
-    """
-    uri = value.get("result_uri") if isinstance(value, Mapping) else value
-    if not isinstance(uri, str) or not uri:
-        raise GateError(f"{side}: {value!r} names no stored result; pass an evaluation's output or a URI")
-    return uri

@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow.providers.standard.operators.branch import BranchMixIn
 from airflow.sdk import BaseOperator
 
 from airflow_provider_lmeval import _compat
 from airflow_provider_lmeval.errors import GateError, LMEvalError, SpecError
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
 from airflow_provider_lmeval.operators.outcome import fail
+from airflow_provider_lmeval.operators.rules import as_data, parse_rules
 from airflow_provider_lmeval.operators.specs import is_constant
 
 if TYPE_CHECKING:  # loaded when a gate is built or runs: a DAG file that only imports this module must stay quick
-    from airflow_provider_lmeval.gate import RuleSet, Verdict
+    from airflow_provider_lmeval.gate import Verdict
     from airflow_provider_lmeval.gate.calibration import Calibration
     from airflow_provider_lmeval.results.readers import Evidence
 
@@ -26,9 +28,12 @@ Evaluation = Mapping[str, Any] | str
 """The XCom of an ``LMEvalOperator``, the URI of its result, or the URI of another tool's evidence."""
 REPORT_KEY = "report_uri"
 """XCom key of the place of the report."""
+VERDICT_KEY = "verdict"
+"""XCom key of ``{uri, sha256}``, where the verdict is stored."""
+ACTIONS = frozenset({"allow", "ask", "block"})
 
 
-class LMEvalGateOperator(BaseOperator):
+class LMEvalGateOperator(BaseOperator, BranchMixIn):
     """Compare an evaluation with rules, and with a baseline, and stop the DAG if it does not pass.
 
     XCom ``return_value``: the verdict (:meth:`Verdict.to_data`), pushed before anything raises.
@@ -39,7 +44,11 @@ class LMEvalGateOperator(BaseOperator):
         ``no_regression``: the suite as a whole must be proved no worse than the baseline. (templated)
     :param baseline: the evaluation to compare with, ``promoted:NAME/SUITE`` for what was promoted last, or None. (templated)
     :param lmeval_conn_id: connection of type *LM Eval* whose store holds the promotions.
-    :param on_fail: what a blocking verdict does: ``fail`` the task for good, or ``skip`` it and what depends on it.
+    :param on_fail: what a blocking verdict does: ``fail`` the task for good; ``skip`` it and what depends on it; ``soft``:
+        nothing, the verdict is there for others to read; or ``branch``: every verdict goes one of several ways. Evidence
+        that cannot be read fails the task whatever is said here.
+    :param branches: with ``branch``: the tasks or task groups to go on with, by the verdict's action: ``allow``, ``ask`` or
+        ``block``. An action that is not there goes on with nothing.
     :param report: write a report as HTML below ``reports/`` in the results' store; XCom ``report_uri`` says where. A report
         that cannot be written is a warning in the log and changes nothing.
     :raises GateError: at parse time, for constant rules that cannot be right.
@@ -56,21 +65,25 @@ class LMEvalGateOperator(BaseOperator):
         rules: Sequence[Mapping[str, Any]] | Mapping[str, Any] | str | Any | None = None,
         baseline: Evaluation | Any | None = None,
         lmeval_conn_id: str | None = None,
-        on_fail: Literal["fail", "skip"] = "fail",
+        on_fail: Literal["fail", "skip", "soft", "branch"] = "fail",
+        branches: Mapping[str, str | Sequence[str]] | None = None,
         report: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if on_fail not in ("fail", "skip"):
-            raise GateError(f"on_fail: {on_fail!r} is neither 'fail' nor 'skip'")
+        if on_fail not in ("fail", "skip", "soft", "branch"):
+            raise GateError(f"on_fail: {on_fail!r} is none of 'fail', 'skip', 'soft' and 'branch'")
+        if (on_fail == "branch") is not bool(branches) or set(branches or ()) - ACTIONS:
+            raise GateError(f"branches: on_fail='branch' needs tasks for some of {sorted(ACTIONS)}, found {branches!r}")
         self.candidate = candidate
-        self.rules: Any = rules.to_data() if rules is not None and hasattr(rules, "to_data") else rules
+        self.rules: Any = as_data(rules)
         self.baseline = baseline
         self.lmeval_conn_id = lmeval_conn_id
         self.on_fail = on_fail
+        self.branches = dict(branches or {})
         self.report = report
         if is_constant(self.rules):
-            check_rules(self.rules)
+            parse_rules(self.rules)
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Judge, push the verdict, then stop the DAG if it blocks."""
@@ -78,11 +91,8 @@ class LMEvalGateOperator(BaseOperator):
         from airflow_provider_lmeval.store.evidence import score_tables
 
         try:
-            rules = check_rules(self.rules)
-            candidate, baseline = (
-                _evidence("candidate", self.candidate),
-                read_side("baseline", self.baseline, self.lmeval_conn_id),
-            )
+            rules = parse_rules(self.rules)
+            candidate, baseline = _evidence("candidate", self.candidate), self._baseline()
             verdict = decide(
                 rules,
                 candidate.result,
@@ -95,17 +105,42 @@ class LMEvalGateOperator(BaseOperator):
         self._tell(verdict)
         data = verdict.to_data()
         context["ti"].xcom_push(key="return_value", value=data)
+        self._record(context["ti"], data)
         if self.report:
             self._report(context["ti"], verdict, candidate, baseline)
-        if verdict.blocks:
+        if self.on_fail == "branch":
+            self.do_branch(context, self.branches.get(verdict.action))
+        elif verdict.blocks and self.on_fail != "soft":
             self._stop("\n".join([f"verdict {verdict.outcome}:", *verdict.reasons]))
         return data
+
+    def _baseline(self) -> Evidence | None:
+        """Read the evidence to compare with; None if there is none to be, as before a first promotion."""
+        from airflow_provider_lmeval.store.baselines import resolve_baseline
+
+        named = self.baseline
+        if isinstance(named, str) and named:
+            named = resolve_baseline(named, LMEvalHook(self.lmeval_conn_id).settings.results_uri)
+        return _evidence("baseline", named) if named else None
 
     def _calibration(self) -> Calibration | None:
         """Return what is known of the noise of a promoted baseline."""
         from airflow_provider_lmeval.store.calibration import calibration_of
 
         return calibration_of(self.baseline, LMEvalHook(self.lmeval_conn_id).settings.results_uri)
+
+    def _record(self, ti: Any, verdict: dict[str, Any]) -> None:
+        """Store the verdict and say where it is. It stands, whatever goes wrong here."""
+        from airflow_provider_lmeval.store.verdicts import store_verdict
+
+        index = "" if ti.map_index in (None, -1) else f"-{ti.map_index}"
+        try:
+            store = LMEvalHook(self.lmeval_conn_id).settings.results_uri
+            stored = store_verdict(store, (ti.dag_id, ti.run_id, f"{ti.task_id}{index}"), verdict)
+        except LMEvalError as error:
+            self.log.warning("the verdict is in XCom only: %s", error)
+            return
+        ti.xcom_push(key=VERDICT_KEY, value=stored)
 
     def _refuse(self, context: Any, error: LMEvalError) -> None:
         """Evidence that cannot be read is a verdict too: ERROR, on the record, and never a pass."""
@@ -136,32 +171,6 @@ class LMEvalGateOperator(BaseOperator):
     def _stop(self, why: str) -> None:
         kind = _compat.skip_exception() if self.on_fail == "skip" else _compat.fail_exception()
         raise kind(why)
-
-
-def check_rules(value: Any) -> RuleSet:
-    """Validate rules.
-
-    :raises GateError: they cannot be right.
-    """
-    from airflow_provider_lmeval.gate import NO_REGRESSION, RuleSet
-
-    if value is None:
-        return RuleSet.parse(NO_REGRESSION)
-    return RuleSet.from_yaml(value) if isinstance(value, str) else RuleSet.parse(value)
-
-
-def read_side(side: str, value: Any, lmeval_conn_id: str | None) -> Evidence | None:
-    """Read the evidence to compare with; None if there is none to be, as before a first promotion.
-
-    :param value: an evaluation's output, a URI, or ``promoted:NAME/SUITE``.
-    :param lmeval_conn_id: connection that names the store of the promotions.
-    :raises GateError: it names no stored result. :raises StoreError: it cannot be read.
-    """
-    from airflow_provider_lmeval.store.baselines import resolve_baseline
-
-    if isinstance(value, str) and value:
-        value = resolve_baseline(value, LMEvalHook(lmeval_conn_id).settings.results_uri)
-    return _evidence(side, value) if value else None
 
 
 def _evidence(side: str, value: Any) -> Evidence:

@@ -15,8 +15,10 @@ from airflow.sdk import BaseOperator
 from airflow_provider_lmeval.backends import Handle
 from airflow_provider_lmeval.errors import LMEvalError
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
+from airflow_provider_lmeval.operators.evidence import read_baseline
 from airflow_provider_lmeval.operators.kubernetes import check_arguments, make_pod_operator
 from airflow_provider_lmeval.operators.outcome import fail
+from airflow_provider_lmeval.operators.rules import as_data, parse_rules
 from airflow_provider_lmeval.operators.running import RunsEvaluation
 from airflow_provider_lmeval.operators.specs import is_constant, parse_constant, parse_spec
 from airflow_provider_lmeval.spec import EvalSpec
@@ -78,9 +80,7 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = poll_interval
-        self.gate_rules = (
-            gate_rules.to_data() if gate_rules is not None and hasattr(gate_rules, "to_data") else gate_rules
-        )
+        self.gate_rules = as_data(gate_rules)
         self.gate_baseline = gate_baseline
         self.kubernetes = dict(kubernetes or {})
         self._inner: EvalPodOperator | None = None
@@ -105,11 +105,9 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
     def _foresee(self) -> None:
         """Warn if the gate will not be able to decide. Whatever cannot be known here is no reason to stop."""
         from airflow_provider_lmeval.gate.preflight import preflight
-        from airflow_provider_lmeval.operators.gate import check_rules, read_side
 
         try:
-            rules = check_rules(self.gate_rules)
-            past = read_side("gate_baseline", self.gate_baseline, self.lmeval_conn_id)
+            rules, past = parse_rules(self.gate_rules), read_baseline(self.gate_baseline, self.lmeval_conn_id)
             warnings = preflight(parse_spec(self.spec), rules, past.result if past else None)
         except LMEvalError as error:
             self.log.warning("nobody knows yet whether the gate will be able to decide: %s", error)

@@ -54,4 +54,4 @@ def test_no_report_is_written_where_none_is_wanted(tmp_path, evidence, connectio
         ctx
     )
     assert "report_uri" not in ctx["ti"].xcoms
-    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "store" / "reports").exists()
