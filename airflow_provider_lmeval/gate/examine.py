@@ -272,6 +272,7 @@ def _what(case: Case) -> str:
 
 def _numbers(case: Case, metric: Metric, reference: Metric | None = None) -> dict[str, Any]:
     return {
+        "pooled": case.tasks if case.rule.pool else (),
         "value": metric.value,
         "stderr": metric.stderr,
         "interval": interval(metric, case.confidence),

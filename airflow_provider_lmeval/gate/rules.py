@@ -6,8 +6,10 @@ here: unknown fields, no condition, a floor above its ceiling, a percentage wher
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -147,7 +149,13 @@ class RuleSet(SpecModel):
         return self
 
     def _like(self, rule: Rule) -> list[Rule]:
-        return [other for other in self.rules if (other.task, other.metric) == (rule.task, rule.metric)]
+        """Return the rules that bear on the same score of one task at least: by its name, or by a wildcard for it."""
+        return [
+            other
+            for other in self.rules
+            if other.metric == rule.metric
+            and (fnmatchcase(other.task, rule.task) or fnmatchcase(rule.task, other.task) or other.task == rule.task)
+        ]
 
     @classmethod
     def parse(cls, data: Any) -> Self:
@@ -173,12 +181,12 @@ class RuleSet(SpecModel):
 
     @classmethod
     def from_yaml(cls, text: str) -> Self:
-        """Read rules from YAML (or JSON, which is YAML).
+        """Read rules from YAML or JSON.
 
         :raises GateError: not YAML, or see :meth:`parse`.
         """
         try:
-            data = yaml.safe_load(text)
+            data = _json_or_yaml(text)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise GateError(f"the rules are not valid YAML: {error}") from None
         return cls.parse(data)
@@ -198,6 +206,14 @@ class RuleSet(SpecModel):
     def to_data(self) -> dict[str, Any]:
         """Return plain JSON data that :meth:`parse` turns into equal rules; defaults are left out."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+
+def _json_or_yaml(text: str) -> Any:
+    """Decode text. JSON is almost YAML: not where it spells a character beyond the basic plane with two escapes."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return yaml.safe_load(text)
 
 
 def _line(item: ErrorDetails) -> str:

@@ -147,6 +147,8 @@ class Check(Part):
     task: str
     metric: str
     """With its filter, where it was found."""
+    pooled: tuple[str, ...] = ()
+    """Tasks whose documents were taken together; `task` is then what the rule calls them. None of them: no pool."""
     tier: Tier
     found: Outcome
     """What the evidence says."""

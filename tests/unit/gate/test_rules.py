@@ -85,6 +85,11 @@ def rule(**changes):
             [*rule(floor=0.9), *rule(ceiling=0.8)],
             "rules contradict each other: t acc must reach 0.9 and stay within 0.8",
         ),
+        ([*rule(floor=0.9, task="mmlu_law"), *rule(ceiling=0.8, task="mmlu_*")], "rules contradict each other"),
+        (
+            [*rule(floor=0.9, task="*"), *rule(ceiling=0.8, task="t")],
+            "rules contradict each other: t acc must reach 0.9",
+        ),
         (None, "must be a list or a mapping"),
     ],
 )
