@@ -10,6 +10,7 @@ import contextlib
 import inspect
 import os
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +167,35 @@ async def push_xcom(trigger: BaseTrigger, key: str, value: Any) -> bool:
     where = {"dag_id": instance.dag_id, "task_id": instance.task_id, "run_id": instance.run_id}
     await XCom.aset(key=key, value=value, **where, map_index=instance.map_index)
     return True
+
+
+def approval_timeout(wait: timedelta | None) -> dict[str, timedelta]:
+    """Return the argument of ``ApprovalOperator`` that limits how long it waits for an answer.
+
+    Older releases of the standard provider use the task's ``execution_timeout``, newer ones warn of that.
+    """
+    if wait is None:
+        return {}
+    from airflow.providers.standard.operators.hitl import HITLOperator
+
+    known = inspect.signature(HITLOperator.__init__).parameters
+    return {"response_timeout" if "response_timeout" in known else "execution_timeout": wait}
+
+
+def base_url() -> str:
+    """Return the API server's address without a slash at its end; nothing where it is not configured."""
+    return str(conf().get("api", "base_url", fallback="") or "").rstrip("/")
+
+
+def pages_know_the_user() -> bool:
+    """Whether a page that a plugin serves learns from the browser who is signed in.
+
+    Airflow 3.1.0 takes a token from the ``Authorization`` header only, which browsers do not send when they follow a link.
+    """
+    from airflow import __version__
+    from packaging.version import Version
+
+    return Version(__version__) >= Version("3.2")
 
 
 def airflow_home() -> Path:

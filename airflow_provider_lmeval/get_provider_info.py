@@ -139,9 +139,15 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "operators": modules(
-            "operators.lmeval", "operators.baseline", "operators.gate", "operators.promote", "operators.calibrate"
+            "operators.lmeval",
+            "operators.baseline",
+            "operators.gate",
+            "operators.approval",
+            "operators.promote",
+            "operators.calibrate",
         ),
         "task-decorators": [{"name": "lmeval_gate", "class-name": f"{package}.operators.decorator.gate_task"}],
+        "extra-links": [f"{package}.operators.links.LMEvalReportLink"],
         "sensors": modules("sensors.lmeval"),
         "hooks": modules("hooks.lmeval"),
         "triggers": modules("triggers.lmeval"),

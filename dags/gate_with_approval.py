@@ -10,23 +10,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param, dag, task
 
+from airflow_provider_lmeval.operators.approval import LMEvalApprovalOperator
 from airflow_provider_lmeval.operators.gate import LMEvalGateOperator
 from airflow_provider_lmeval.operators.promote import LMEvalPromoteOperator
 
 NAME, SUITE = "chat", "post_training"
 PARAMS = {"candidate": Param("", type="string", minLength=1, description="URI of the evaluation of the candidate.")}
-FORM = {
-    "reason": Param("", type="string", title="Why it may be promoted all the same"),
-    "valid_for_hours": Param(24, type="integer", minimum=1, title="Hours until this approval expires"),
-}
-QUESTION = """\
-{% set verdict = ti.xcom_pull(task_ids='gate') %}The verdict is **{{ verdict.outcome }}**.
-
-{% for reason in verdict.reasons %}- {{ reason }}
-{% endfor %}"""
 
 
 @dag(schedule=None, params=PARAMS, tags=["lmeval"], doc_md=__doc__)
@@ -39,11 +30,12 @@ def gate_with_approval():
 
         return resolve_baseline(f"promoted:{NAME}/{SUITE}", resolve().results_uri)
 
+    baseline = model_in_production()
     # `skip` leaves the verdict in XCom and the decision to the next task; `no_regression` asks if it cannot tell.
     gate = LMEvalGateOperator(
         task_id="gate",
         candidate="{{ params.candidate }}",
-        baseline=model_in_production(),
+        baseline=baseline,
         rules="no_regression",
         on_fail="skip",
     )
@@ -53,11 +45,12 @@ def gate_with_approval():
         """Follow the verdict; without one the model is held."""
         return {"allow": "promote", "ask": "approve"}.get((verdict or {}).get("action", ""), "hold")
 
-    approve = ApprovalOperator(
+    # Shows the report and asks for a reason. Whoever is not answered within three days promotes nothing.
+    approve = LMEvalApprovalOperator(
         task_id="approve",
-        subject="Promote {{ params.candidate }}? The gate cannot tell.",
-        body=QUESTION,
-        params=FORM,
+        verdict=gate.output,
+        candidate="{{ params.candidate }}",
+        baseline=baseline,
         response_timeout=timedelta(days=3),
     )
 

@@ -15,6 +15,8 @@ from airflow.sdk import BaseOperator
 from airflow_provider_lmeval import _compat
 from airflow_provider_lmeval.errors import GateError, LMEvalError, SpecError
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
+from airflow_provider_lmeval.operators.evidence import Evaluation, evaluation_uri, read_baseline, read_evaluation
+from airflow_provider_lmeval.operators.links import LMEvalReportLink
 from airflow_provider_lmeval.operators.outcome import fail
 from airflow_provider_lmeval.operators.rules import as_data, parse_rules
 from airflow_provider_lmeval.operators.specs import is_constant
@@ -24,10 +26,10 @@ if TYPE_CHECKING:  # loaded when a gate is built or runs: a DAG file that only i
     from airflow_provider_lmeval.gate.calibration import Calibration
     from airflow_provider_lmeval.results.readers import Evidence
 
-Evaluation = Mapping[str, Any] | str
-"""The XCom of an ``LMEvalOperator``, the URI of its result, or the URI of another tool's evidence."""
 REPORT_KEY = "report_uri"
 """XCom key of the place of the report."""
+REFERENCE_KEY = "report_reference"
+"""XCom key of what the report's page needs: the report's SHA-256, and the connection whose store it is in."""
 VERDICT_KEY = "verdict"
 """XCom key of ``{uri, sha256}``, where the verdict is stored."""
 ACTIONS = frozenset({"allow", "ask", "block"})
@@ -56,6 +58,7 @@ class LMEvalGateOperator(BaseOperator, BranchMixIn):
 
     template_fields: Sequence[str] = ("candidate", "baseline", "rules", "lmeval_conn_id")
     template_fields_renderers = {"rules": "json", "candidate": "json", "baseline": "json"}
+    operator_extra_links = (LMEvalReportLink(),)
     ui_color = "#fef7e0"
 
     def __init__(
@@ -82,52 +85,67 @@ class LMEvalGateOperator(BaseOperator, BranchMixIn):
         self.on_fail = on_fail
         self.branches = dict(branches or {})
         self.report = report
+        self.reported = False
         if is_constant(self.rules):
             parse_rules(self.rules)
 
     def execute(self, context: Any) -> dict[str, Any]:
-        """Judge, push the verdict, then stop the DAG if it blocks."""
-        from airflow_provider_lmeval.gate import decide
-        from airflow_provider_lmeval.store.evidence import score_tables
+        """Judge, push the verdict, report, then stop the DAG if the verdict blocks.
 
+        Evidence that cannot be read is a verdict too: ERROR, on the record, and never a pass.
+        """
+        sides: dict[str, Evidence | None] = {"candidate": None, "baseline": None}
+        trouble: LMEvalError | None = None
         try:
-            rules = parse_rules(self.rules)
-            candidate, baseline = _evidence("candidate", self.candidate), self._baseline()
-            verdict = decide(
-                rules,
-                candidate.result,
-                baseline.result if baseline else None,
-                score_tables(candidate, baseline),
-                self._calibration(),
-            )
+            verdict = self._judge(sides)
         except LMEvalError as error:
-            self._refuse(context, error)
+            verdict, trouble = self._unreadable(error), error
         self._tell(verdict)
         data = verdict.to_data()
         context["ti"].xcom_push(key="return_value", value=data)
         self._record(context["ti"], data)
         if self.report:
-            self._report(context["ti"], verdict, candidate, baseline)
+            self._report(context["ti"], verdict, **sides)
+        if trouble is not None:
+            fail(SpecError(f"verdict ERROR: {trouble}"))
         if self.on_fail == "branch":
             self.do_branch(context, self.branches.get(verdict.action))
         elif verdict.blocks and self.on_fail != "soft":
             self._stop("\n".join([f"verdict {verdict.outcome}:", *verdict.reasons]))
         return data
 
-    def _baseline(self) -> Evidence | None:
-        """Read the evidence to compare with; None if there is none to be, as before a first promotion."""
-        from airflow_provider_lmeval.store.baselines import resolve_baseline
+    def _judge(self, sides: dict[str, Evidence | None]) -> Verdict:
+        """Return the verdict.
 
-        named = self.baseline
-        if isinstance(named, str) and named:
-            named = resolve_baseline(named, LMEvalHook(self.lmeval_conn_id).settings.results_uri)
-        return _evidence("baseline", named) if named else None
+        :param sides: filled in with what could be read, which is reported even if the rest could not.
+        :raises LMEvalError: the rules cannot be right, or evidence cannot be read.
+        """
+        from airflow_provider_lmeval.gate import decide
+        from airflow_provider_lmeval.store.evidence import score_tables
+
+        rules = parse_rules(self.rules)
+        candidate = sides["candidate"] = read_evaluation("candidate", self.candidate)
+        baseline = sides["baseline"] = read_baseline(self.baseline, self.lmeval_conn_id)
+        return decide(
+            rules,
+            candidate.result,
+            baseline.result if baseline else None,
+            score_tables(candidate, baseline),
+            self._calibration(),
+        )
 
     def _calibration(self) -> Calibration | None:
         """Return what is known of the noise of a promoted baseline."""
         from airflow_provider_lmeval.store.calibration import calibration_of
 
         return calibration_of(self.baseline, LMEvalHook(self.lmeval_conn_id).settings.results_uri)
+
+    def _unreadable(self, error: LMEvalError) -> Verdict:
+        from airflow_provider_lmeval.gate import Outcome, Verdict
+        from airflow_provider_lmeval.gate.verdict import Subject
+
+        named = Subject(run_id=evaluation_uri(self.candidate) or "unknown")
+        return Verdict(outcome=Outcome.ERROR, action="block", candidate=named, reasons=(str(error),))
 
     def _record(self, ti: Any, verdict: dict[str, Any]) -> None:
         """Store the verdict and say where it is. It stands, whatever goes wrong here."""
@@ -142,48 +160,27 @@ class LMEvalGateOperator(BaseOperator, BranchMixIn):
             return
         ti.xcom_push(key=VERDICT_KEY, value=stored)
 
-    def _refuse(self, context: Any, error: LMEvalError) -> None:
-        """Evidence that cannot be read is a verdict too: ERROR, on the record, and never a pass."""
-        data = {"schema_version": 1, "outcome": "ERROR", "action": "block", "reasons": [str(error)], "checks": []}
-        context["ti"].xcom_push(key="return_value", value=data)
-        fail(SpecError(f"verdict ERROR: {error}"))
-
     def _tell(self, verdict: Verdict) -> None:
         self.log.info("verdict %s", verdict.outcome)
         for reason in verdict.reasons:
             self.log.info("%s", reason)
 
-    def _report(self, ti: Any, verdict: Verdict, candidate: Evidence, baseline: Evidence | None) -> None:
+    def _report(self, ti: Any, verdict: Verdict, candidate: Evidence | None, baseline: Evidence | None) -> None:
         """Store the report and say where it is. The verdict stands, whatever goes wrong here."""
-        from airflow_provider_lmeval.store.reports import make_report, store_report
+        from airflow_provider_lmeval.store.reports import make_report, store_report, task_report
 
-        index = "" if ti.map_index in (None, -1) else f"-{ti.map_index}"
-        path = (ti.dag_id, ti.run_id, f"{ti.task_id}{index}.html")
+        path = task_report(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index)
         try:
             store = LMEvalHook(self.lmeval_conn_id).settings.results_uri
-            uri = store_report(store, path, make_report(path[-1], verdict, candidate, baseline))
+            stored = store_report(store, path, make_report(path[-1], verdict, candidate, baseline))
         except Exception as error:  # noqa: BLE001 - a report decides nothing, so it must not stop anything either
             self.log.warning("no report was written: %s", error)
             return
-        self.log.info("report: %s", uri)
-        ti.xcom_push(key=REPORT_KEY, value=uri)
+        self.log.info("report: %s", stored.uri)
+        ti.xcom_push(key=REPORT_KEY, value=stored.uri)
+        ti.xcom_push(key=REFERENCE_KEY, value={"sha256": stored.sha256, "lmeval_conn_id": self.lmeval_conn_id})
+        self.reported = True
 
     def _stop(self, why: str) -> None:
         kind = _compat.skip_exception() if self.on_fail == "skip" else _compat.fail_exception()
         raise kind(why)
-
-
-def _evidence(side: str, value: Any) -> Evidence:
-    """Read an evaluation; its score tables when they are asked for.
-
-    :raises GateError: it names no stored result.
-    :raises StoreError: the result is not there, or damaged.
-    """
-    uri = value.get("result_uri") if isinstance(value, Mapping) else value
-    if not isinstance(uri, str) or not uri:
-        raise GateError(
-            f"{side}: {value!r} names no stored result; pass the output of an evaluation that succeeded, or a result URI"
-        )
-    from airflow_provider_lmeval.store.evidence import read_evidence
-
-    return read_evidence(uri)

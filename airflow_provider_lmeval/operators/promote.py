@@ -102,7 +102,7 @@ class LMEvalPromoteOperator(BaseOperator):
         return data
 
     def _promote(self, ti: Any) -> Promotion:
-        from airflow_provider_lmeval.operators.approval import override_of
+        from airflow_provider_lmeval.operators.override import override_of
         from airflow_provider_lmeval.store import Store
         from airflow_provider_lmeval.store.baselines import Baselines
 

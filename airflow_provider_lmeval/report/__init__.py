@@ -6,7 +6,8 @@ was written by models and strangers, and is escaped without exception. Pure: dat
 """
 
 from airflow_provider_lmeval.report.answers import Answer, SampleTables
+from airflow_provider_lmeval.report.brief import brief
 from airflow_provider_lmeval.report.page import Page, page
 from airflow_provider_lmeval.report.render import html, markdown
 
-__all__ = ["Answer", "Page", "SampleTables", "html", "markdown", "page"]
+__all__ = ["Answer", "Page", "SampleTables", "brief", "html", "markdown", "page"]

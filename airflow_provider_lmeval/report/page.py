@@ -31,8 +31,6 @@ class ScoreRow:
     baseline: Dot | None
     limits: tuple[float, ...]
     """Where floors and ceilings lie, in percent."""
-    pooled: bool
-    """It is of no task or group, but of a rule's pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,8 @@ class Origin:
 class Page:
     """A report.
 
-    :param worse: listed flips for the worse, by task. :param has_texts: whether any prompt or answer is known.
+    :param has_texts: whether any prompt or answer is known.
+    :param pools: what stands for tasks taken as one suite, and is no task or group itself.
     """
 
     verdict: Verdict
@@ -80,7 +79,14 @@ class Page:
     flips: tuple[FlipRow, ...]
     has_texts: bool
     origins: tuple[Origin, ...]
+    pools: frozenset[str] = frozenset()
     confidence: float = CONFIDENCE
+
+    def named(self, task: str) -> str:
+        """Return how to name a task, group or pool to people."""
+        if task not in self.pools:
+            return task
+        return "pool of all tasks" if task == "*" else f"pool of {task}"
 
 
 def no_samples(_side: str, _task: str) -> None:
@@ -107,6 +113,7 @@ def page(
         flips=changed,
         has_texts=any(row.answer for row in changed),
         origins=tuple(_origin(side, result) for side, result in sides if result),
+        pools=frozenset(_pools(verdict, candidate, baseline)),
     )
 
 
@@ -119,20 +126,26 @@ class _Score:
 def _scores(verdict: Verdict, candidate: EvalResult | None, baseline: EvalResult | None) -> Iterable[ScoreRow]:
     """Yield every score of either side, and those of pools, which only the verdict knows."""
     sides = (_of(candidate), _of(baseline))
-    pools: set[tuple[str, str]] = set()
     limits: dict[tuple[str, str], list[float]] = {}
     for check in verdict.checks:
         key = (check.task, check.metric)
         if key not in sides[0] and key not in sides[1]:
             _add_pool(check, key, sides)
-            pools.add(key)
         if check.condition and not check.condition.compares and check.threshold is not None:
             limits.setdefault(key, []).append(check.threshold)
     keys = list(dict.fromkeys([*sides[0], *sides[1]]))
     values = [[*_numbers(sides, key), *limits.get(key, ())] for key in keys]
     for key, axis in zip(keys, axes(values), strict=True):
         first, second = (dot(axis, side[key].value, side[key].bounds) if key in side else None for side in sides)
-        yield ScoreRow(*key, first, second, tuple(axis.at(each) for each in limits.get(key, ())), key in pools)
+        yield ScoreRow(*key, first, second, tuple(axis.at(each) for each in limits.get(key, ())))
+
+
+def _pools(verdict: Verdict, *results: EvalResult | None) -> Iterable[str]:
+    """Yield the pools among what was compared: no task is called so, and no task's name has a wildcard."""
+    known = {task for task, _ in (key for result in results for key in _of(result))}
+    for check in verdict.checks:
+        if check.statistics is not None and check.task not in known and (known or "*" in check.task):
+            yield check.task
 
 
 _Scores = dict[tuple[str, str], _Score]

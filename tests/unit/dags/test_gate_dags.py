@@ -55,7 +55,7 @@ def test_parsing_loads_nothing_heavy(name: str) -> None:
 def test_a_model_is_promoted_after_the_gate_or_after_a_person() -> None:
     found = dag("gate_with_approval")
 
-    assert downstream(found, "gate") == {"what_next", "hold", "promote"}
+    assert downstream(found, "gate") == {"what_next", "approve", "hold", "promote"}
     assert downstream(found, "what_next") == {"approve", "hold", "promote"}
     assert downstream(found, "approve") == {"promote"}
     assert downstream(found, "promote") == downstream(found, "hold") == set()

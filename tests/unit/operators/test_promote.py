@@ -12,7 +12,7 @@ from airflow.sdk import Asset
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_provider_lmeval.errors import GateError
-from airflow_provider_lmeval.operators.approval import override_of
+from airflow_provider_lmeval.operators.override import override_of
 from airflow_provider_lmeval.operators.promote import LMEvalPromoteOperator, baseline_asset
 from airflow_provider_lmeval.store import Store
 from airflow_provider_lmeval.store.baselines import Baselines

@@ -45,7 +45,7 @@ def test_damaged_samples_are_named(tmp_path, content) -> None:
 
 @pytest.mark.parametrize("name", ["gate.html", "../../gate.html", "a/b\n.html", "ü" * 300 + ".html"])
 def test_a_report_stays_below_the_store_whatever_its_names(tmp_path, name) -> None:
-    place = Path(store_report(str(tmp_path / "store"), ("..", "manual__2026+00:00", name), "said"))
+    place = Path(store_report(str(tmp_path / "store"), ("..", "manual__2026+00:00", name), "said").uri)
     assert place.resolve().is_relative_to((tmp_path / "store" / "reports").resolve())
     assert place.suffix == ".html"
     assert place.read_text() == "said"
@@ -53,14 +53,14 @@ def test_a_report_stays_below_the_store_whatever_its_names(tmp_path, name) -> No
 
 def test_a_report_of_the_same_name_is_replaced(tmp_path) -> None:
     for text in ("first", "second"):
-        uri = store_report(str(tmp_path), ("dag", "run", "gate.html"), text)
+        uri = store_report(str(tmp_path), ("dag", "run", "gate.html"), text).uri
     assert Path(uri).read_text() == "second"
 
 
 def test_other_stores_than_directories_take_reports_too() -> None:
     import fsspec
 
-    uri = store_report("memory://reports-test", ("dag", "run", "gate.html"), "said ü")
+    uri = store_report("memory://reports-test", ("dag", "run", "gate.html"), "said ü").uri
     assert uri == "memory://reports-test/reports/dag/run/gate.html"
     assert fsspec.open(uri).open().read().decode() == "said ü"
 
