@@ -147,6 +147,7 @@ def get_provider_info() -> dict[str, Any]:
             "operators.calibrate",
         ),
         "task-decorators": [{"name": "lmeval_gate", "class-name": f"{package}.operators.decorator.gate_task"}],
+        "notifications": [f"{package}.notifications.lmeval.LMEvalVerdictNotifier"],
         "extra-links": [f"{package}.operators.links.LMEvalReportLink"],
         "sensors": modules("sensors.lmeval"),
         "hooks": modules("hooks.lmeval"),

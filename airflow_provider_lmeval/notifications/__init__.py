@@ -1,0 +1,1 @@
+"""Tells people about verdicts, through whichever notifier of Airflow's they use."""
