@@ -12,7 +12,6 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_lmeval import _compat
 from airflow_provider_lmeval.errors import ConfigError
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
 from airflow_provider_lmeval.operators.gate import REFERENCE_KEY
@@ -89,6 +88,6 @@ def _store(conn_id: str | None) -> str:
     try:
         if conn_id is None or hook.get_connection(conn_id).conn_type == LMEvalHook.conn_type:
             return hook.settings.results_uri
-    except (ConfigError, _compat.not_found_exception()):
+    except Exception:  # every backend of secrets has exceptions of its own, and they may quote secrets
         log.exception("no store for a report")
     raise ConfigError(f"connection {conn_id!r} names no store; the API server's log says why")

@@ -1,8 +1,9 @@
 """``make demo``: the whole story under a real Airflow, with an ending a person can check.
 
 Runs ``post_training_gate`` twice side by side, once with a candidate that deserves promotion and once with one that
-does not, shows what happens meanwhile, and compares the outcome with what must come out. Only the public REST API is
-asked, and the production link looked at. Exit status 0 means: promoted and blocked, as they should be.
+does not, shows what happens meanwhile and where the gates' reports are, and compares the outcome with what must come out.
+Only the public REST API is asked, and the production link and the reports looked at. Exit status 0 means: promoted and
+blocked, as they should be.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -50,7 +52,9 @@ def main() -> int:
     report = {name: _summary(run) for name, run in ended.items()} | {"seconds": round(time.monotonic() - started, 1)}
     REPORT.write_text(json.dumps(report, indent=2) + "\n")
     console.print(_table(ended))
-    console.print(f"Production: {_production() or 'nothing'}\nReport: {REPORT}  ({report['seconds']} s)")
+    for name, run in ended.items():
+        console.print(f"Why it was {name}, with every changed answer: {run['report'] or 'no report'}")
+    console.print(f"Production: {_production() or 'nothing'}\nAll of this as JSON: {REPORT}  ({report['seconds']} s)")
     for problem in problems:
         console.print(f"[red]not as expected:[/] {problem}")
     return 1 if problems else 0
@@ -80,6 +84,7 @@ def _outcome(airflow: AirflowEnv, run_id: str) -> dict[str, Any]:
         "state": api.run_state(DAG, run_id),
         "tasks": {name: task["state"] for name, task in api.tasks(DAG, run_id).items()},
         "verdict": api.xcom(DAG, run_id, "gate") or {},
+        "report": api.xcom(DAG, run_id, "gate", "report_uri"),
         "candidate": api.xcom(DAG, run_id, "evaluate_candidate") or {},
         "baseline": api.xcom(DAG, run_id, "evaluate_baseline") or {},
         "model": api.xcom(DAG, run_id, "train_candidate"),
@@ -97,6 +102,8 @@ def _problems(name: str, run: dict[str, Any]) -> list[str]:
     in_production = _production() == run["model"]
     if in_production != (name == "promoted"):
         wrong.append(f"{name}: {run['model']} is {'' if in_production else 'not '}in production")
+    if not run["report"] or run["verdict"].get("outcome", "none") not in Path(run["report"]).read_text("utf-8"):
+        wrong.append(f"{name}: the gate has left no report of its verdict")
     if name == "blocked" and not run["verdict"].get("reasons"):
         wrong.append("blocked: the verdict gives no reason")
     return wrong
@@ -106,6 +113,7 @@ def _summary(run: dict[str, Any]) -> dict[str, Any]:
     return {
         "verdict": run["verdict"].get("outcome"),
         "reasons": run["verdict"].get("reasons", []),
+        "report": run["report"],
         "run_id": run["run_id"],
         "metrics": run["candidate"].get("results", {}),
         "baseline": run["baseline"].get("results", {}),

@@ -16,7 +16,7 @@ with DAG("e2e_unanswered", schedule=None, params=PARAMS):
     sides = {"candidate": "{{ params.candidate }}", "baseline": "{{ params.baseline }}"}
     gate = LMEvalGateOperator(task_id="gate", on_fail="skip", **sides)
     approve = LMEvalApprovalOperator(
-        task_id="approve", verdict=gate.output, response_timeout=timedelta(seconds=1), **sides
+        task_id="approve", verdict=gate.output, response_timeout=timedelta(seconds=5), **sides
     )
     LMEvalPromoteOperator(
         task_id="promote",

@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_lmeval.gate import Outcome, RuleSet, Verdict, decide
 from airflow_provider_lmeval.gate.verdict import Subject
-from airflow_provider_lmeval.report import brief, markdown, page
+from airflow_provider_lmeval.report import brief, html, markdown, page
 from airflow_provider_lmeval.report.brief import LIMIT
 from airflow_provider_lmeval.store.evidence import read_evidence, score_tables
 from airflow_provider_lmeval.store.reports import brief_report
@@ -71,4 +71,6 @@ def test_a_pool_is_called_one(judged) -> None:
     found = decide(
         RuleSet.parse([{"task": "*", "metric": "acc", "pool": True, "max_drop": 0.01}]), candidate, baseline, scores
     )
-    assert "| pool of all tasks |" in markdown(page(found, candidate, baseline))
+    shown = page(found, candidate, baseline)
+    assert "| pool of all tasks |" in markdown(shown)
+    assert html(shown).count('<span class="name">pool of all tasks</span>') >= 3, "of rule, score and difference"
