@@ -9,6 +9,7 @@ exceptions; nothing below them knows Airflow. Standard library only, because the
     LMEvalError
     ├── SpecError (ValueError)      the spec cannot be right: repair it, retrying is pointless
     │   ├── UnknownTaskError        a task, group, tag or suite lm-eval does not offer
+    │   ├── ManifestError           an LMEvalJob that cannot be read, or a spec that LMEvalJob cannot express
     │   ├── MissingExtraError       the model type needs a package that is not installed
     │   └── EvaluationPermissionError   online access or code execution is not granted
     ├── ConfigError                 a connection or the ``[lmeval]`` section is wrong
@@ -38,6 +39,10 @@ class SpecError(LMEvalError, ValueError):
 
 class UnknownTaskError(SpecError):
     """A task, group, tag or suite that lm-eval does not offer."""
+
+
+class ManifestError(SpecError):
+    """A manifest that is no LMEvalJob we can read, or a spec that LMEvalJob has no words for; one line per problem."""
 
 
 class MissingExtraError(SpecError):

@@ -1,11 +1,63 @@
-"""How large a batch the next try may take after one did not fit into memory."""
+"""How large a batch may be: what the administrator allows, and what is left after one did not fit into memory."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from airflow_provider_lmeval.errors import SpecError
+from airflow_provider_lmeval.spec import EvalSpec
 
 FIRST_LIMIT = 64
 """Where the halving of an automatic batch size starts when the spec names no largest: lm-eval's own default."""
+
+
+@dataclass(frozen=True)
+class BatchRules:
+    """The administrator's batch sizes, for all backends.
+
+    :param default: for specs that say nothing; None leaves the spec's own default, 1.
+    :param maximum: the largest; None is none.
+    :param policy: what becomes of a larger one: ``cap`` takes the largest, ``error`` refuses.
+    """
+
+    default: int | None = None
+    maximum: int | None = None
+    policy: Literal["cap", "error"] = "cap"
+
+
+OPERATOR = BatchRules(default=8, maximum=24)
+"""The batch sizes that TrustyAI's operator ships with (``lmes-default-batch-size``, ``lmes-max-batch-size``)."""
+
+
+def allowed_batch(spec: EvalSpec, rules: BatchRules) -> tuple[EvalSpec, list[str]]:
+    """Return the spec with the batch sizes it gets, and a line for the log about each change.
+
+    :raises SpecError: the batch is above the maximum and the policy is ``error``.
+    """
+    told = []
+    changes: dict[str, Any] = {}
+    if rules.default and "batch_size" not in spec.model_fields_set:
+        changes["batch_size"] = rules.default
+        told.append(f"batch_size: not given, so {rules.default} is taken ([lmeval] default_batch_size)")
+    asked, most = changes.get("batch_size", spec.batch_size), rules.maximum
+    if most and isinstance(asked, int) and asked > most:
+        changes["batch_size"] = most
+        told.append(_above("batch_size", asked, rules))
+    largest = spec.max_batch_size
+    if most and ((isinstance(asked, str) and not largest) or (largest or 0) > most):
+        changes["max_batch_size"] = most
+        told.append(
+            _above("max_batch_size", largest, rules) if largest else f"batch_size: {asked} tries {most} at most"
+        )
+    return (spec.model_copy(update=changes) if changes else spec), told
+
+
+def _above(field: str, asked: int, rules: BatchRules) -> str:
+    text = f"{field}: {asked} is above [lmeval] max_batch_size {rules.maximum}"
+    if rules.policy == "error":
+        raise SpecError(f"{text}, and batch_size_policy is error; ask for {rules.maximum} or less")
+    return f"{text}; capped to {rules.maximum} (batch_size_policy is cap)"
 
 
 def smaller_batch(evaluate: dict[str, Any], out_of_memory: int) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -28,6 +29,9 @@ from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.spec.base import EnvName, EnvValue, SpecModel, check_no_literal_secret_env, check_text
 from airflow_provider_lmeval.spec.models import Model
 from airflow_provider_lmeval.spec.unitxt import UnitxtArtifacts, UnitxtRecipe
+
+if TYPE_CHECKING:
+    from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobSettings
 
 REFUSED: dict[str, str] = {
     "config": "write the options into the spec: lm-eval prints the whole file, secrets included",
@@ -210,6 +214,29 @@ class EvalSpec(SpecModel):
         except (OSError, UnicodeDecodeError) as error:
             raise SpecError(f"cannot read the spec {str(path)!r}: {error}") from None
         return cls.from_yaml(text)
+
+    @classmethod
+    def from_lmevaljob(cls, manifest: Mapping[str, Any] | str) -> EvalSpec:
+        """Translate an ``LMEvalJob`` of TrustyAI's operator.
+
+        A Python warning names each field that is not part of a spec; ``plan.lmevaljob.read_lmevaljob`` returns those too.
+
+        :param manifest: the resource, or YAML text that holds one.
+        :raises ManifestError: one line per problem, with the field's path and line.
+        """
+        from airflow_provider_lmeval.plan.lmevaljob import spec_of
+
+        return spec_of(manifest)
+
+    def to_lmevaljob(self, job: LMEvalJobSettings | None = None) -> dict[str, Any]:
+        """Return the ``LMEvalJob`` that evaluates this.
+
+        :param job: its name, volumes, outputs: everything that is not the evaluation itself.
+        :raises ManifestError: one line per field that LMEvalJob has no words for.
+        """
+        from airflow_provider_lmeval.plan.lmevaljob import write_lmevaljob
+
+        return write_lmevaljob(self, job)
 
     def to_data(self) -> dict[str, Any]:
         """Return plain JSON data that :meth:`parse` turns into an equal spec; defaults are left out."""

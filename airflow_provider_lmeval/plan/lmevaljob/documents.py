@@ -1,0 +1,123 @@
+"""Text into documents: YAML streams, lists of resources, what ``kustomize build`` prints; each value with its line.
+
+Built on PyYAML's nodes, which know where they stand. The stream is looked over before anything is built from it: text from
+anywhere must not exhaust memory or the stack. Aliases are refused, since they are how small text becomes large data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from airflow_provider_lmeval.errors import ManifestError
+from airflow_provider_lmeval.plan.lmevaljob.findings import Locate, Path
+from airflow_provider_lmeval.plan.lmevaljob.schema import KIND, MAX_BYTES, MAX_DEPTH, MAX_VALUES
+
+MAX_STREAM_BYTES = 20 * MAX_BYTES
+"""Longest text: a stream may hold many resources."""
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_OPENING = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+_CLOSING = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+
+
+@dataclass(frozen=True)
+class SourceDocument:
+    """One resource of a stream.
+
+    :param data: the resource. :param locate: tells the line of a path in it.
+    """
+
+    data: Any
+    locate: Locate
+
+    @property
+    def kind(self) -> str:
+        """Its kind, or what stands in its place."""
+        found = self.data.get("kind") if isinstance(self.data, dict) else None
+        return str(found or f"a {type(self.data).__name__} without kind")
+
+    @property
+    def is_lmevaljob(self) -> bool:
+        """Whether it says it is an ``LMEvalJob``."""
+        return self.kind == KIND
+
+
+def read_documents(text: str) -> list[SourceDocument]:
+    """Split a stream into its resources; lists of resources are opened.
+
+    :raises ManifestError: not YAML, too long, too deep, aliases, or a key twice in one mapping; with the line.
+    """
+    if len(text) > MAX_STREAM_BYTES:
+        raise ManifestError(f"text of {len(text):,} characters; the limit is {MAX_STREAM_BYTES:,}")
+    try:
+        _look_over(text)
+        nodes = list(yaml.compose_all(text, Loader=_Loader))
+        return [document for node in nodes if node is not None for document in _resources(node)]
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ManifestError(f"{line}no valid YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ManifestError(f"no valid YAML: {str(error).splitlines()[0]}") from None
+
+
+def _look_over(text: str) -> None:
+    depth = values = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, _OPENING)
+        depth -= isinstance(event, _CLOSING)
+        values += isinstance(event, yaml.NodeEvent)
+        at = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
+        if isinstance(event, yaml.AliasEvent):
+            raise ManifestError(f"{at}the alias *{event.anchor}; write out what it stands for")
+        if depth > MAX_DEPTH or values > MAX_VALUES:
+            most = f"deeper than {MAX_DEPTH} levels" if depth > MAX_DEPTH else f"with more than {MAX_VALUES:,} values"
+            raise ManifestError(f"{at}a document {most}")
+
+
+def _resources(node: Any) -> Iterator[SourceDocument]:
+    _refuse_double_keys(node)
+    data = _Loader("").construct_document(node)
+    if data is None:
+        return
+    items = data.get("items") if isinstance(data, dict) and str(data.get("kind", "")).endswith("List") else None
+    if not isinstance(items, list):
+        yield SourceDocument(data, lambda path: _line(node, path))
+        return
+    for index, item in enumerate(items):
+        yield SourceDocument(item, lambda path, index=index: _line(node, ("items", index, *path)))  # type: ignore[misc]
+
+
+def _refuse_double_keys(top: Any) -> None:
+    left = [top]
+    while left:
+        node = left.pop()
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise ManifestError(f"line {line}: the key {key.value!r} is twice in one mapping; keep one")
+                seen.add(getattr(key, "value", "") if isinstance(key, yaml.ScalarNode) else "")
+                left.append(value)
+        elif isinstance(node, yaml.SequenceNode):
+            left.extend(node.value)
+
+
+def _line(node: Any, path: Path) -> int | None:
+    """Return the line of a path, or that of the nearest part around it that exists."""
+    line = node.start_mark.line
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == part), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line
+        else:
+            break
+    return int(line) + 1

@@ -1,0 +1,169 @@
+"""Manifest → ours → manifest and spec → manifest → spec are the identity, over every field of the CRD."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_lmeval.errors import ManifestError
+from airflow_provider_lmeval.plan.lmevaljob import read_lmevaljob, write_lmevaljob
+from airflow_provider_lmeval.plan.lmevaljob.findings import Findings
+from airflow_provider_lmeval.plan.lmevaljob.schema import check_schema
+from airflow_provider_lmeval.plan.lmevaljob.write import EXPRESSED
+from airflow_provider_lmeval.spec import EvalSpec
+from tests.support.lmevaljobs import (
+    ARTIFACT,
+    DATA,
+    IDENTIFIER,
+    TEXT,
+    WORD,
+    canonical,
+    documents,
+    leaves,
+    manifest,
+    manifests,
+    minimal,
+    paths_of,
+    with_leaf,
+)  # fmt: skip
+
+FILES = sorted(path.stem for path in DATA.glob("*.yaml"))
+MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def there_and_back(data: dict[str, Any]) -> dict[str, Any]:
+    found = read_lmevaljob(data)
+    return write_lmevaljob(found.spec, found.job)
+
+
+@MANY
+@given(data=manifests())
+def test_a_manifest_comes_back_as_it_was(data) -> None:
+    assert canonical(there_and_back(data)) == canonical(data)
+
+
+@MANY
+@given(data=manifests())
+def test_what_comes_back_is_what_the_crd_takes_and_nothing_changes_any_more(data) -> None:
+    once = there_and_back(data)
+    findings = Findings()
+    check_schema(once, findings)
+    assert findings.errors == []
+    assert there_and_back(once) == once
+
+
+ARGUMENT = (
+    st.booleans() | st.integers(0, 10**12) | st.floats(1e-6, 1e6) | st.sampled_from(["a/b", "no", "x y", "1.2.3"])
+)
+MODELS = st.builds(
+    lambda args, **fields: {"type": "hf", "pretrained": "org/model", "args": args} | fields,
+    st.dictionaries(IDENTIFIER, ARGUMENT, max_size=3),
+    revision=st.none() | st.sampled_from(["main", "123", "1e5", "true"]),
+    think_end_token=st.none() | st.integers(0, 99) | st.just("end"),
+    load_in_4bit=st.booleans(),
+    max_length=st.none() | st.integers(1, 10**6),
+)
+SPECS = st.fixed_dictionaries(
+    {"model": MODELS, "max_batch_size": st.just(24), "tasks": st.lists(WORD, min_size=1, max_size=3, unique=True)},
+    optional={
+        "unitxt": st.lists(st.builds(lambda card: {"card": card}, ARTIFACT | IDENTIFIER), min_size=1, max_size=1),
+        "artifacts": st.builds(lambda t, s: {"templates": {"t": t}, "system_prompts": {"s": s}}, ARTIFACT, TEXT),
+        "num_fewshot": st.integers(0, 99),
+        "limit": st.integers(1, 10**6) | st.floats(1e-9, 0.999),
+        "batch_size": st.integers(1, 24) | st.sampled_from(["auto", "auto:3"]),
+        "device": st.sampled_from(["cpu", "cuda:1"]),
+        "gen_kwargs": st.dictionaries(IDENTIFIER, ARGUMENT, max_size=2),
+        "system_instruction": TEXT.filter(bool),
+        "apply_chat_template": st.booleans() | st.just("default"),
+        "log_samples": st.booleans(),
+        "env": st.dictionaries(IDENTIFIER, TEXT.filter(lambda text: "$(" not in text), max_size=2),
+        "allow_online": st.booleans(),
+        "allow_code_execution": st.booleans(),
+    },
+)
+
+
+@MANY
+@given(data=SPECS)
+def test_a_spec_comes_back_as_it_was(data) -> None:
+    spec = EvalSpec.parse(data)
+    back = read_lmevaljob(spec.to_lmevaljob()).spec
+    assert back == spec
+    assert back.content_hash == spec.content_hash
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_manifests_of_the_documents_come_back_as_they_were(name) -> None:
+    for document in documents(name):
+        if name != "adr-example":
+            assert canonical(there_and_back(document.data)) == canonical(document.data)
+        found = read_lmevaljob(document.data)
+        again = read_lmevaljob(write_lmevaljob(found.spec, found.job))
+        assert (again.spec, again.job, again.pod) == (found.spec, found.job, found.pod)
+
+
+def test_one_of_the_manifests_has_every_field_outside_the_pod() -> None:
+    assert {path for path in leaves() if path[1] != "pod"} - set(paths_of(manifest("everything")["spec"])) == set()
+
+
+@pytest.mark.parametrize("part", sorted({path[2] for path in leaves() if path[1] == "pod"}))
+def test_every_field_of_the_pod_comes_back(part) -> None:
+    for path in leaves():
+        if path[1:3] == ("pod", part):
+            data = minimal(**with_leaf(path[1:]) | {k: v for k, v in minimal()["spec"].items() if k != "pod"})
+            back = there_and_back(data)
+            assert path in {found[: len(path)] for found in paths_of(back["spec"])}
+            assert canonical(back) == canonical(data)
+
+
+NOT_SAID = {
+    "bootstrap_iters": 5, "check_integrity": True, "checkpoint": "none", "fewshot_as_multiturn": True,
+    "include_paths": ("/tasks",), "metadata": {"a": 1}, "no_progress_timeout": 5.0, "predict_only": True,
+    "samples": {"arc_easy": (1,)}, "seed": 3, "timeout": 5.0, "use_cache": "/cache", "write_out": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(NOT_SAID))
+def test_a_field_that_lmevaljob_has_no_words_for_is_an_error_that_names_it(name) -> None:
+    data = {"model": {"type": "hf", "pretrained": "m"}, "tasks": ["arc_easy"], "apply_chat_template": True}
+    spec = EvalSpec.parse(data | {name: NOT_SAID[name]})
+    with pytest.raises(ManifestError, match=f"^{name}: LMEvalJob has no field for it"):
+        spec.to_lmevaljob()
+    write_lmevaljob(spec, elsewhere={name})
+
+
+def test_every_field_of_a_spec_is_either_written_or_refused() -> None:
+    assert set(EvalSpec.model_fields) - EXPRESSED >= set(NOT_SAID)
+    assert set(EvalSpec.model_fields) > EXPRESSED
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"tasks": ["suite:standard"]}, r"tasks\[0\]"),
+        ({"tasks": ["arc_easy", "mmlu_*"]}, r"tasks\[1\]"),
+        ({"tasks": [{"task": "mine", "doc_to_text": "x"}]}, r"tasks\[0\]"),
+        ({"tasks": ["größe"]}, r"tasks\[0\]: spec.taskList.taskNames\[0\]"),
+        ({"model": {"type": "vllm", "pretrained": "m"}}, "spec.model"),
+        ({"model": {"type": "hf", "pretrained": "a,b"}}, "model.pretrained"),
+        ({"model": {"type": "hf", "pretrained": "m", "args": {"x": "1e5"}}}, "model.args.x: lm-eval would read"),
+        ({"model": {"type": "hf", "pretrained": "m", "args": {"x": [1]}}}, "model.args.x"),
+        ({"model": {"type": "hf", "pretrained": "m", "args": {"token": {"env": "T"}}}}, "model.args.token"),
+        ({"gen_kwargs": {"until": ["\n"]}}, "gen_kwargs.until"),
+        ({"env": {"A": {"env": "B"}}}, "env.A: refers to 'B'"),
+        ({"env": {"A": "x$(B)"}}, "env.A"),
+        ({"batch_size": 32}, "batch_size: found 32"),
+        ({"max_batch_size": 64}, "max_batch_size"),
+        ({"unitxt": [{"card": "cards.a", "name": "mine"}]}, r"unitxt\[0\].name"),
+        ({"unitxt": [{"card": "cards.a", "template": {"__type__": "t"}}]}, r"unitxt\[0\].template"),
+        ({"artifacts": {"cards": {"cards.a": {"__type__": "t"}}}}, r"artifacts.cards.cards.a"),
+        ({"artifacts": {"system_prompts": {"a": {"__type__": "t"}}}}, r"artifacts.system_prompts.a"),
+    ],
+)
+def test_a_value_that_lmevaljob_cannot_hold_is_an_error_that_names_the_field(changes, named) -> None:
+    data = {"model": {"type": "hf", "pretrained": "m"}, "tasks": ["arc_easy"]} | changes
+    with pytest.raises(ManifestError, match=named):
+        EvalSpec.parse(data).to_lmevaljob()
