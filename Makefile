@@ -14,7 +14,7 @@ PY := $(VENV)/bin/python
 ARGS ?=
 
 .PHONY: help setup demo airflow test test-unit test-driver test-airflow test-kubernetes test-lowest check lint types layers format \
-	bench bench-driver bench-gate bench-import bench-trigger catalog constraints changelog clean \
+	bench bench-driver bench-gate bench-import bench-spec bench-trigger catalog constraints changelog clean \
 	image image-base image-lock test-image
 
 help: ## list the targets
@@ -71,7 +71,7 @@ format: $(STAMP) ## format, and repair what can be repaired by itself
 	@$(VENV)/bin/ruff format
 	@$(VENV)/bin/ruff check --fix
 
-bench: bench-import bench-driver bench-gate ## all benchmarks, one JSON line each
+bench: bench-import bench-spec bench-driver bench-gate ## all benchmarks, one JSON line each
 
 bench-driver: $(STAMP) ## our driver against `lm-eval run`: wall time, and the same scores
 	@$(PY) -m tests.benchmarks.bench_driver
@@ -82,6 +82,9 @@ bench-import: $(STAMP) ## what the public modules add to `import airflow.sdk`
 bench-gate: $(STAMP) ## how often the gate is wrong, simulated; and what a gate costs
 	@$(PY) -m tests.benchmarks.bench_gate
 	@$(PY) -m tests.benchmarks.bench_gate_size
+
+bench-spec: $(STAMP) ## translating an LMEvalJob, and validating a thousand specs
+	@$(PY) -m tests.benchmarks.bench_spec
 
 bench-trigger: $(STAMP) ## what a triggerer pays for 400 and 1,000 runs on Kubernetes; KUBECONFIG chooses a real cluster
 	@$(PY) -m tests.benchmarks.bench_trigger

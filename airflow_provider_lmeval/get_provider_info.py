@@ -74,6 +74,35 @@ _OPTIONS: dict[str, tuple[str, str, str | None, str]] = {
         "registry.example.com/airflow:3.3.2",
         "Image that the driver is copied from, for images that only have lm-eval.",
     ),
+    "image_pull_policy": ("string", "", "IfNotPresent", "When to pull images. Default: Kubernetes' own rule."),
+    "default_batch_size": ("integer", "", "8", "Batch size of evaluations whose spec names none. Default: 1."),
+    "max_batch_size": ("integer", "", "24", "Largest batch an evaluation may take. Default: no limit."),
+    "batch_size_policy": (
+        "string",
+        "cap",
+        "error",
+        "What becomes of a larger batch: ``cap`` takes the largest and says so in the log, ``error`` refuses.",
+    ),
+    "detect_device": (
+        "boolean",
+        "True",
+        None,
+        "Evaluate on the best device there is. ``False``: on CUDA or not at all, unless the spec names a device.",
+    ),
+    "report_interval": ("float", "10", None, "Seconds between two lines of progress in a run's log."),
+    "driver_port": ("integer", "18080", None, "Port at which drivers in pods show their status."),
+    "driver_tls_secret": (
+        "string",
+        "",
+        "lmeval-driver-tls",
+        "Secret with ``tls.crt`` and ``tls.key`` in the pods' namespace: drivers then show their status over HTTPS.",
+    ),
+    "driver_client_tls": (
+        "string",
+        "",
+        "/etc/lmeval/client-tls",
+        "Directory with ``tls.crt``, ``tls.key``, ``ca.crt`` on worker and triggerer, for drivers to know Airflow by.",
+    ),
     "status_by_pod_ip": (
         "boolean",
         "False",
@@ -94,6 +123,9 @@ _LABELS = {
     "namespace": "Namespace",
     "image": "Image",
     "driver_image": "Driver image",
+    "image_pull_policy": "Image pull policy",
+    "default_batch_size": "Default batch size",
+    "max_batch_size": "Largest batch size",
     "status_by_pod_ip": "Status by pod IP",
 }
 """Settings that a connection may override, with their labels in the connection form."""

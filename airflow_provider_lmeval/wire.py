@@ -183,11 +183,13 @@ class Request(Document):
     :param allow_online: downloads and endpoints beyond this machine are allowed.
     :param allow_code_execution: tasks that run model-generated or task-supplied code are allowed.
     :param store: where to copy results: ``{"url": fsspec URL, "options": {...}}``, or None to leave them where they are.
-    :param status_server: ``{"host", "port", "token_sha256"}`` to serve the status over HTTP, or None.
+    :param status_server: ``{"host", "port", "token_sha256"}`` to serve the status over HTTP, or None; with ``tls``, which is
+        ``{"certificate", "key", "client_ca"}``, names of files, over HTTPS. With ``client_ca`` callers need a certificate.
     :param slots: ``{"directory", "count"}``: wait as *New* until one of ``count`` lock files is free, or None.
     :param timeout_s: end the evaluation after so many seconds (cause ``deadline``), or None.
     :param no_progress_s: end it after so many seconds without any progress (cause ``hung``), or None.
     :param grace_s: seconds between SIGTERM and SIGKILL.
+    :param report_s: seconds after which progress is worth another line in the run's log.
     :param log_limit_bytes: cap of each kept log; the middle is left out.
     :param equivalent_command: ``lm-eval run …`` that gives the same scores; logged, never executed.
     """
@@ -214,6 +216,7 @@ class Request(Document):
     timeout_s: float | None = None
     no_progress_s: float | None = None
     grace_s: float = 10.0
+    report_s: float = 10.0
     log_limit_bytes: int = 4 * 1024 * 1024
     equivalent_command: list[str] = field(default_factory=list)
 

@@ -42,6 +42,7 @@ class LocalBackend(Backend):
     :param python: interpreter that has lm-eval; default: this one.
     :param max_runs: evaluations running at once on this machine; others wait as *New*.
     :param grace_s: seconds a cancelled run gets to stop by itself.
+    :param report_s: seconds between two lines of progress in a run's log.
     """
 
     name = "local"
@@ -54,12 +55,13 @@ class LocalBackend(Backend):
         python: str | None = None,
         max_runs: int = 4,
         grace_s: float = 10.0,
+        report_s: float = 10.0,
     ) -> None:
         self.directory = Path(directory).expanduser().absolute()
         self.results_uri = results_uri
         self.python = python or sys.executable
         self.max_runs = max_runs
-        self.grace_s = grace_s
+        self.grace_s, self.report_s = grace_s, report_s
 
     @cached_property
     def store(self) -> Store:
@@ -123,6 +125,7 @@ class LocalBackend(Backend):
             store=None if has_connection(self.store.url) else {"url": self.store.url, "options": {}},
             slots={"directory": str(self.directory / "slots"), "count": self.max_runs},
             grace_s=self.grace_s,
+            report_s=self.report_s,
         )
         run_dir.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         run_dir.status.unlink(missing_ok=True)

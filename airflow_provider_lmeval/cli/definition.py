@@ -26,6 +26,13 @@ def get_lmeval_cli_commands() -> list[Any]:
                 command("validate", "Check a spec", "validate", parser.add_validate_arguments),
                 command("gate", "Decide on stored evidence", "gate", parser.add_gate_arguments),
                 command("calibrate", "How noisy a baseline is", "calibrate", parser.add_calibrate_arguments),
+                command("convert", "Translate LMEvalJob manifests", "convert", parser.add_convert_arguments),
+                command(
+                    "import-config",
+                    "Translate the operator's ConfigMap",
+                    "import_config",
+                    parser.add_import_config_arguments,
+                ),
                 command("power", "What a suite could decide", "power", parser.add_power_arguments),
             ],
         )

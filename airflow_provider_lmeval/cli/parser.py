@@ -18,7 +18,17 @@ def build_parser(prog: str = "airflow-lmeval") -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(prog=prog, description="Evaluate language models with lm-evaluation-harness.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_ls, add_run, add_validate, add_gate, add_power, add_calibrate, add_reap):
+    for add in (
+        add_ls,
+        add_run,
+        add_validate,
+        add_gate,
+        add_power,
+        add_calibrate,
+        add_reap,
+        add_convert,
+        add_import_config,
+    ):
         add(commands)
     return parser
 
@@ -171,6 +181,36 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baseline", metavar="NAME", help="keep it with what is promoted under this name")
     parser.add_argument("--suite", help="what it is measured by")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``convert``."""
+    text = "Translate LMEvalJob manifests of TrustyAI's operator into specs, or specs into manifests. Prints YAML."
+    parser = commands.add_parser("convert", help="translate LMEvalJob manifests", description=text)
+    add_convert_arguments(parser)
+    parser.set_defaults(command="convert")
+
+
+def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``convert``."""
+    parser.add_argument("path", help="YAML or JSON file, a directory of them, or - for standard input")
+    parser.add_argument("--to", choices=("spec", "lmevaljob"), default="spec", help="what to print (default: spec)")
+    parser.add_argument(
+        "--all", action="store_true", help="of a job, also what is no part of a spec: {spec, kubernetes, lmevaljob}"
+    )
+
+
+def add_import_config(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``import-config``."""
+    text = "Translate the ConfigMap of TrustyAI's operator into an [lmeval] section."
+    parser = commands.add_parser("import-config", help="translate the operator's ConfigMap", description=text)
+    add_import_config_arguments(parser)
+    parser.set_defaults(command="import_config")
+
+
+def add_import_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``import-config``."""
+    parser.add_argument("config_map", help="YAML file with the ConfigMap; - reads standard input")
 
 
 def run_command(arguments: argparse.Namespace) -> int:

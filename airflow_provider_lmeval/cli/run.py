@@ -19,6 +19,7 @@ from airflow_provider_lmeval.cli.validate import read_spec
 from airflow_provider_lmeval.hooks.lmeval import make_backend
 from airflow_provider_lmeval.hooks.settings import Settings, resolve
 from airflow_provider_lmeval.plan import run_id
+from airflow_provider_lmeval.plan.batch import administered
 from airflow_provider_lmeval.results import EvalResult, rows, summary
 from airflow_provider_lmeval.wire import State, Status
 
@@ -28,7 +29,10 @@ POLL_S = 0.3
 
 def main(arguments: argparse.Namespace) -> int:
     """Evaluate and print the scores; 0 if the evaluation succeeded, 1 if not."""
-    spec, settings = read_spec(arguments.spec), _settings(arguments)
+    settings = _settings(arguments)
+    spec, told = administered(read_spec(arguments.spec), settings.batch, detect_device=settings.detect_device)
+    for line in told:
+        print(f"warning: {line}", file=sys.stderr)
     backend = make_backend(settings, "local", arguments.results_uri)
     for problem in backend.check(spec, settings.grants):
         print(f"{problem.level}: {problem.message} [{problem.id}]", file=sys.stderr)

@@ -70,6 +70,7 @@ def check_request(request: Request) -> None:
             raise ProtocolError(f"request.{name}: expected {_spell(hint)}, found {type(value).__name__}")
     _require(_RUN_ID.fullmatch(request.run_id), "run_id", request.run_id, "up to 200 letters, digits, '.', '_' and '-'")
     _require(request.checkpoint in CHECKPOINTS, "checkpoint", request.checkpoint, " or ".join(CHECKPOINTS))
+    _require(0 < request.report_s < math.inf, "report_s", request.report_s, "seconds, above 0")
     _require(0 <= request.grace_s < math.inf, "grace_s", request.grace_s, "seconds, 0 or more")
     _require(request.log_limit_bytes >= 1024, "log_limit_bytes", request.log_limit_bytes, "1024 bytes or more")
     for name in ("timeout_s", "no_progress_s"):

@@ -53,10 +53,14 @@ def _count(value: object) -> int:
 
 
 class Milestones:
-    """Decides when progress is worth a line: every tenth or every ten seconds, never more than one a second."""
+    """Decides when progress is worth a line: every tenth or every so often, never more than one a second.
 
-    def __init__(self) -> None:
-        self._spoken: tuple[float, float] = (-SPEAK_EVERY_S, 0.0)
+    :param every_s: seconds after which there is a line though less than a tenth was done.
+    """
+
+    def __init__(self, every_s: float = SPEAK_EVERY_S) -> None:
+        self._every_s = every_s
+        self._spoken: tuple[float, float] = (-every_s, 0.0)
 
     def reached(self, progress: dict[str, Any], now: float) -> bool:
         """Tell whether to speak now, and if so remember it.
@@ -66,7 +70,7 @@ class Milestones:
         then, before = self._spoken
         share = progress["done"] / progress["total"] if progress["total"] else 0.0
         step = abs(share - before) >= SPEAK_EVERY_SHARE and now - then >= SPEAK_AT_MOST_EVERY_S
-        if not step and now - then < SPEAK_EVERY_S:
+        if not step and now - then < self._every_s:
             return False
         self._spoken = (now, share)
         return True

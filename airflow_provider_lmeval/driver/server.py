@@ -13,6 +13,7 @@ import hmac
 import json
 import socket
 import socketserver
+import ssl
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -38,7 +39,7 @@ class StatusServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     :param settings: ``Request.status_server``. :param run: its files. :param board: its status.
     :param interrupt: told when somebody asks to cancel.
-    :raises OSError: the address cannot be had.
+    :raises OSError: the address cannot be had, or a file of ``tls`` is missing or wrong.
     """
 
     daemon_threads = True
@@ -50,6 +51,8 @@ class StatusServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         version6 = socket.has_dualstack_ipv6() if everywhere else ":" in host
         self.address_family = socket.AF_INET6 if version6 else socket.AF_INET
         super().__init__(("" if everywhere else host, settings.get("port") or 0), Handler)
+        if settings.get("tls"):
+            self._encrypt(settings["tls"])
         self.run, self.board, self.interrupt = run, board, interrupt
         self._token_sha256 = settings["token_sha256"].lower().encode()
         address = {"host": host, "port": self.server_address[1]}
@@ -61,6 +64,16 @@ class StatusServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         if self.address_family is socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
+
+    def _encrypt(self, tls: dict[str, Any]) -> None:
+        """Speak HTTPS; with ``client_ca`` only to those who show a certificate that it has signed."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls["certificate"], tls["key"])
+        if authority := tls.get("client_ca"):
+            context.load_verify_locations(authority)
+            context.verify_mode = ssl.CERT_REQUIRED
+        # the handshake is left to the thread that answers: one silent client must not keep the others out
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     def knows(self, token: str) -> bool:
         """Tell whether this is the run's token, in a time that does not depend on how much of it is right."""

@@ -51,7 +51,7 @@ class Watch:
         self._on_task = on_task
         self._seen = Evidence()
         self._pace = Pace()
-        self._milestones = Milestones()
+        self._milestones = Milestones(request.report_s)
         self._began = self._active = time.monotonic()
         self._kill_at = float("inf")
 

@@ -108,6 +108,7 @@ def _local(settings: Settings, results_uri: str) -> LocalBackend:
         python=settings.driver_python or None,
         max_runs=settings.max_local_runs,
         grace_s=settings.grace_period,
+        report_s=settings.report_interval,
     )
 
 
@@ -124,6 +125,7 @@ def _kubernetes(
         settings=settings.pod_settings(pod),
         secret=secret.get_secret_value() if secret else None,
         direct=settings.status_by_pod_ip,
+        client_tls=settings.driver_client_tls or None,
     )
 
 

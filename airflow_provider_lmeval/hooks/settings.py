@@ -7,13 +7,14 @@ Read when a task or trigger runs, never at import. An unknown or malformed key i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from airflow_provider_lmeval import _compat
 from airflow_provider_lmeval.errors import ConfigError
 from airflow_provider_lmeval.plan import Grants
+from airflow_provider_lmeval.plan.batch import BatchRules
 
 if TYPE_CHECKING:
     from airflow_provider_lmeval.spec.pod import PodSettings
@@ -42,6 +43,15 @@ class Settings(BaseModel):
     namespace: str = ""
     image: str = ""
     driver_image: str = ""
+    image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
+    default_batch_size: int | None = Field(default=None, ge=1)
+    max_batch_size: int | None = Field(default=None, ge=1)
+    batch_size_policy: Literal["cap", "error"] = "cap"
+    detect_device: bool = True
+    report_interval: float = Field(default=10.0, gt=0)
+    driver_port: int = Field(default=18080, ge=1024, le=65535)
+    driver_tls_secret: str = ""
+    driver_client_tls: str = ""
     status_by_pod_ip: bool = False
     pod_ttl: float = Field(default=86400.0, ge=0)
     pod: dict[str, Any] | None = None
@@ -64,11 +74,33 @@ class Settings(BaseModel):
         """
         from airflow_provider_lmeval.spec.pod import PodSettings
 
-        names = ("namespace", "image", "driver_image")
+        names = ("namespace", "image", "driver_image", "image_pull_policy", "report_interval")
         configured = {name: getattr(self, name) for name in names if getattr(self, name)}
+        configured |= {"status_port": self.driver_port, "status_tls_secret": self.driver_tls_secret or None}
         return PodSettings.parse(
             configured | (self.pod or {}) | {k: v for k, v in (own or {}).items() if v is not None}
         )
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.default_batch_size and self.max_batch_size and self.default_batch_size > self.max_batch_size:
+            raise ValueError(
+                f"default_batch_size {self.default_batch_size} is above max_batch_size {self.max_batch_size}"
+            )
+        if self.driver_client_tls and not (self.driver_tls_secret and self.status_by_pod_ip):
+            raise ValueError(
+                "driver_client_tls needs driver_tls_secret and status_by_pod_ip: no proxy has our certificate"
+            )
+        if self.driver_tls_secret and self.status_by_pod_ip and not self.driver_client_tls:
+            raise ValueError(
+                "driver_tls_secret with status_by_pod_ip needs driver_client_tls, to know a driver from others"
+            )
+        return self
+
+    @property
+    def batch(self) -> BatchRules:
+        """The batch sizes a run may have."""
+        return BatchRules(self.default_batch_size, self.max_batch_size, self.batch_size_policy)
 
     @property
     def grants(self) -> Grants:

@@ -14,6 +14,7 @@ from airflow_provider_lmeval.hooks.lmeval import LMEvalHook, make_backend
 from airflow_provider_lmeval.operators.outcome import conclude, fail
 from airflow_provider_lmeval.operators.specs import parse_spec
 from airflow_provider_lmeval.plan import Grants, equivalent_command, run_id
+from airflow_provider_lmeval.plan.batch import administered
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.triggers.choice import make_trigger
 from airflow_provider_lmeval.triggers.progress import ProgressLog
@@ -62,7 +63,11 @@ class RunsEvaluation(_Operator):
 
     def _submit(self, context: Any) -> Handle:
         """Check the spec, and start its run or find the one that an earlier try has started."""
-        spec, grants = parse_spec(self.spec), LMEvalHook(self.lmeval_conn_id).settings.grants
+        settings = LMEvalHook(self.lmeval_conn_id).settings
+        spec, told = administered(parse_spec(self.spec), settings.batch, detect_device=settings.detect_device)
+        for line in told:
+            self.log.warning("%s", line)
+        grants = settings.grants
         backend, ti = self._backend(), context["ti"]
         self._run_id = run_id(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries, spec.content_hash)
         self._refuse_if_killed()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from airflow_provider_lmeval.errors import SpecError
-from airflow_provider_lmeval.spec import EvalSpec
+from airflow_provider_lmeval.spec import EvalSpec, OtherModel
 
 FIRST_LIMIT = 64
 """Where the halving of an automatic batch size starts when the spec names no largest: lm-eval's own default."""
@@ -38,8 +38,8 @@ def allowed_batch(spec: EvalSpec, rules: BatchRules) -> tuple[EvalSpec, list[str
     told = []
     changes: dict[str, Any] = {}
     if rules.default and "batch_size" not in spec.model_fields_set:
-        changes["batch_size"] = rules.default
-        told.append(f"batch_size: not given, so {rules.default} is taken ([lmeval] default_batch_size)")
+        changes["batch_size"] = min(rules.default, spec.max_batch_size or rules.default)
+        told.append(f"batch_size: not given, so {changes['batch_size']} is taken ([lmeval] default_batch_size)")
     asked, most = changes.get("batch_size", spec.batch_size), rules.maximum
     if most and isinstance(asked, int) and asked > most:
         changes["batch_size"] = most
@@ -51,6 +51,22 @@ def allowed_batch(spec: EvalSpec, rules: BatchRules) -> tuple[EvalSpec, list[str
             _above("max_batch_size", largest, rules) if largest else f"batch_size: {asked} tries {most} at most"
         )
     return (spec.model_copy(update=changes) if changes else spec), told
+
+
+def administered(spec: EvalSpec, rules: BatchRules, *, detect_device: bool = True) -> tuple[EvalSpec, list[str]]:
+    """Return the spec as it runs here, and a line for the log about each change.
+
+    :param detect_device: look for the best device there is. If not, a model whose spec names none takes ``cuda``, as lm-eval
+        does, and a pod whose GPU is broken fails instead of evaluating on its CPU for days.
+    :raises SpecError: see :func:`allowed_batch`.
+    """
+    found, told = allowed_batch(spec, rules)
+    if detect_device or spec.device or spec.model.api or isinstance(spec.model, OtherModel):
+        return found, told
+    return found.model_copy(update={"device": "cuda"}), [
+        *told,
+        "device: not given, so cuda ([lmeval] detect_device is off)",
+    ]
 
 
 def _above(field: str, asked: int, rules: BatchRules) -> str:

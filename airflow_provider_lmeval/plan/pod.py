@@ -50,8 +50,8 @@ WORK = "/lmeval"
 DRIVER = "/opt/lmeval-driver"
 REQUEST = "/etc/lmeval-request"
 REQUEST_VOLUME = "lmeval-request"
-STATUS_PORT = 18080
-"""The port of LMEvalJob's driver."""
+STATUS_TLS = "/etc/lmeval-tls"
+"""Where a pod sees the Secret that makes its driver speak HTTPS."""
 LONGEST_S = 7 * 24 * 3600
 """No pod without an end, even if nobody has said when."""
 DEADLINE_MARGIN_S = 900
@@ -196,13 +196,22 @@ def _equip(spec: Manifest, base: Manifest, run: PodRun, settings: PodSettings) -
             "imagePullPolicy": settings.image_pull_policy,
             "command": [settings.python, "-m", "airflow_provider_lmeval.driver"],
             "terminationMessagePolicy": "FallbackToLogsOnError",
-            "ports": [{"name": "lmeval-status", "containerPort": STATUS_PORT}],
+            "ports": [{"name": "lmeval-status", "containerPort": settings.status_port}],
             "resources": _resources(settings),
         },
     )
     _request(spec, base, run)
     mount(spec, base, "lmeval-work", WORK, {"emptyDir": {}})
     mount(spec, base, "lmeval-tmp", "/tmp", {"emptyDir": {}})  # noqa: S108 - a volume of the pod's own
+    if settings.status_tls_secret:
+        mount(
+            spec,
+            base,
+            "lmeval-tls",
+            STATUS_TLS,
+            {"secret": {"secretName": settings.status_tls_secret}},
+            {"readOnly": True},
+        )
     if settings.shm_size:
         memory = {"emptyDir": {"medium": "Memory", "sizeLimit": settings.shm_size}}
         mount(spec, base, "lmeval-shm", "/dev/shm", memory)  # noqa: S108

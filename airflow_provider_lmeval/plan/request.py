@@ -21,12 +21,14 @@ class Placement:
     :param slots: ``{"directory", "count"}`` of the machine's slots, or None.
     :param status_server: ``{"host", "port", "token_sha256"}``, or None.
     :param grace_s: seconds between SIGTERM and SIGKILL.
+    :param report_s: seconds after which progress is worth another line in the run's log.
     """
 
     store: dict[str, Any] | None = None
     slots: dict[str, Any] | None = None
     status_server: dict[str, Any] | None = None
     grace_s: float = 10.0
+    report_s: float = 10.0
 
 
 def plan_request(spec: EvalSpec, run_id: str, grants: Grants, placement: Placement) -> Request:
@@ -62,6 +64,7 @@ def plan_request(spec: EvalSpec, run_id: str, grants: Grants, placement: Placeme
         timeout_s=spec.timeout,
         no_progress_s=spec.no_progress_timeout,
         grace_s=placement.grace_s,
+        report_s=placement.report_s,
         equivalent_command=equivalent_command(spec),
     )
 

@@ -130,6 +130,12 @@ class PodSettings(SpecModel):
     """Seconds from then until the evaluation's container runs: pulling, mounting, init containers."""
     grace_period: PositiveInt = 30
     """Seconds between SIGTERM and SIGKILL: time to store what is finished."""
+    status_port: Annotated[int, Field(ge=1024, le=65535)] = 18080
+    """Port of the driver's status; default: that of LMEvalJob's driver."""
+    status_tls_secret: ObjectName | None = None
+    """Secret with `tls.crt` and `tls.key` (and `ca.crt` for mutual TLS): the driver then shows its status over HTTPS."""
+    report_interval: PositiveFloat = 10
+    """Seconds between two lines of progress in the pod's log."""
 
     @field_validator("gpu", mode="before")
     @classmethod

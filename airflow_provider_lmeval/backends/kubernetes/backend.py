@@ -18,7 +18,7 @@ from airflow_provider_lmeval.backends.kubernetes.cluster import Cluster
 from airflow_provider_lmeval.backends.kubernetes.evidence import Evidence, gather
 from airflow_provider_lmeval.backends.kubernetes.interpret import status_of
 from airflow_provider_lmeval.backends.kubernetes.launch import Launch, is_usable, launch
-from airflow_provider_lmeval.backends.kubernetes.proxy import DriverProbe
+from airflow_provider_lmeval.backends.kubernetes.proxy import DriverProbe, Entrance
 from airflow_provider_lmeval.backends.kubernetes.runs import PodRef, Prepared, TaskRun
 from airflow_provider_lmeval.backends.kubernetes.view import Limits, PodView
 from airflow_provider_lmeval.errors import ClusterError
@@ -42,6 +42,7 @@ class KubernetesBackend(Backend):
     :param settings: what pods get.
     :param secret: from which status tokens are made; None: no progress.
     :param direct: ask drivers by the pod's address, not through the API server.
+    :param client_tls: directory with Airflow's own certificate for drivers that ask for one; see ``proxy.Entrance``.
     """
 
     name = runs.NAME
@@ -54,11 +55,12 @@ class KubernetesBackend(Backend):
         settings: PodSettings | None = None,
         secret: str | None = None,
         direct: bool = False,
+        client_tls: str | None = None,
     ) -> None:
         self.results_uri = results_uri
         self.cluster = cluster or Cluster()
         self.settings = settings or PodSettings()
-        self.probe = DriverProbe(secret, direct)
+        self.probe = DriverProbe(secret, direct, Entrance.of(self.settings, client_tls))
         self._evidence: dict[str, Evidence] = {}
 
     @cached_property
@@ -103,7 +105,9 @@ class KubernetesBackend(Backend):
         """
         permitted, store = runs.pod_grants(grants, self.settings), self._pod_store()
         secret, task = self.probe.secret, task or TaskRun()
-        return runs.prepare(spec, run_id, permitted, self.settings, store=store, secret=secret, task=task)
+        return runs.prepare(
+            spec, run_id, permitted, self.settings, store=store, secret=secret, task=task, entrance=self.probe.entrance
+        )
 
     def submit(self, spec: EvalSpec, run_id: str, grants: Grants) -> Handle:
         if self.has_succeeded(run_id):

@@ -11,14 +11,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_lmeval.backends.kubernetes.api import Answer, Api, Call
 from airflow_provider_lmeval.backends.kubernetes.refusal import token_refused
 from airflow_provider_lmeval.backends.kubernetes.view import PodView
 from airflow_provider_lmeval.errors import ClusterError, ProtocolError
-from airflow_provider_lmeval.plan.pod import STATUS_PORT
+from airflow_provider_lmeval.plan.pod import STATUS_TLS
+from airflow_provider_lmeval.spec.pod import PodSettings
 from airflow_provider_lmeval.wire import DRIVER_HEADER, TOKEN_HEADER, Status
 
 TIMEOUT_S = 5.0
@@ -34,12 +37,56 @@ def status_token(secret: str, run_id: str, nonce: str) -> str:
     return hmac.new(secret.encode(), f"lmeval-status\0{run_id}\0{nonce}".encode(), hashlib.sha256).hexdigest()
 
 
-def status_server(secret: str | None, run_id: str, nonce: str) -> dict[str, Any] | None:
+@dataclass(frozen=True, kw_only=True)
+class Entrance:
+    """How a driver in a pod is reached.
+
+    :param port: of the driver.
+    :param tls: it speaks HTTPS.
+    :param client_tls: directory with ``tls.crt``, ``tls.key`` and ``ca.crt``, by which Airflow shows who it is and checks
+        the driver; only at the pod's own address, since the API server's proxy has no certificate of ours.
+    """
+
+    port: int = PodSettings.model_fields["status_port"].default
+    tls: bool = False
+    client_tls: str | None = None
+
+    @classmethod
+    def of(cls, settings: PodSettings, client_tls: str | None = None) -> Entrance:
+        """Return the entrance to pods with these settings."""
+        return cls(port=settings.status_port, tls=settings.status_tls_secret is not None, client_tls=client_tls)
+
+    def server(self, token_sha256: str) -> dict[str, Any]:
+        """Return ``Request.status_server``."""
+        found: dict[str, Any] = {"host": "*", "port": self.port, "token_sha256": token_sha256}
+        if self.tls:
+            files = {"certificate": f"{STATUS_TLS}/tls.crt", "key": f"{STATUS_TLS}/tls.key"}
+            found["tls"] = files | ({"client_ca": f"{STATUS_TLS}/ca.crt"} if self.client_tls else {})
+        return found
+
+    def context(self) -> ssl.SSLContext:
+        """Return what checks the driver's certificate: its authority, not its name, for a pod has none.
+
+        :raises ClusterError: a file is missing or wrong.
+        """
+        place = Path(self.client_tls or "")
+        try:
+            context = ssl.create_default_context(cafile=place / "ca.crt")
+            context.load_cert_chain(place / "tls.crt", place / "tls.key")
+        except (OSError, ssl.SSLError) as error:
+            raise ClusterError(f"driver_client_tls {self.client_tls!r}: {error}", 401) from None
+        context.check_hostname = False
+        return context
+
+
+def status_server(
+    secret: str | None, run_id: str, nonce: str, entrance: Entrance | None = None
+) -> dict[str, Any] | None:
     """Return ``Request.status_server``, or None without a secret: then there is no progress, and nothing else is lost."""
     if not secret:
         return None
     digest = hashlib.sha256(status_token(secret, run_id, nonce).encode()).hexdigest()
-    return {"host": "*", "port": STATUS_PORT, "token_sha256": digest}
+    return (entrance or Entrance()).server(digest)
 
 
 @dataclass(frozen=True)
@@ -48,10 +95,12 @@ class DriverProbe:
 
     :param secret: from which tokens are made; None asks nobody.
     :param direct: use the pod's address instead of the API server's proxy.
+    :param entrance: port and TLS of the drivers.
     """
 
     secret: str | None
     direct: bool = False
+    entrance: Entrance = field(default_factory=Entrance)
 
     def can_ask(self, view: PodView) -> bool:
         """Whether a driver may be there. An address outlives its pod, so nothing is sent to one that was seen to end."""
@@ -67,35 +116,37 @@ class DriverProbe:
             return None
         token = {TOKEN_HEADER: status_token(str(self.secret), view.run_id, view.nonce)}
         try:
-            answer = await (_directly(view, token) if self.direct else _by_proxy(api, view, token))
+            answer = await (self._directly(view, token) if self.direct else self._by_proxy(api, view, token))
         except ClusterError as error:
             if error.transient or error.status == 404 or (error.status == 400 and not self.direct):
                 return None
             raise
         return _read(answer)
 
+    async def _by_proxy(self, api: Api, view: PodView, headers: dict[str, str]) -> Answer:
+        scheme = "https:" if self.entrance.tls else ""
+        pod = f"{scheme}{view.name}:{self.entrance.port}"
+        path = f"/api/v1/namespaces/{view.namespace}/pods/{pod}/proxy{STATUS_PATH}"
+        return await api.patient(0).send(Call("GET", path, headers=headers, timeout_s=TIMEOUT_S))
 
-async def _by_proxy(api: Api, view: PodView, headers: dict[str, str]) -> Answer:
-    path = f"/api/v1/namespaces/{view.namespace}/pods/{view.name}:{STATUS_PORT}/proxy{STATUS_PATH}"
-    return await api.patient(0).send(Call("GET", path, headers=headers, timeout_s=TIMEOUT_S))
+    async def _directly(self, view: PodView, headers: dict[str, str]) -> Answer:
+        import aiohttp
 
-
-async def _directly(view: PodView, headers: dict[str, str]) -> Answer:
-    import aiohttp
-
-    host = f"[{view.ip}]" if ":" in str(view.ip) else view.ip
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"http://{host}:{STATUS_PORT}{STATUS_PATH}", headers=headers) as response,
-        ):
-            found = {name.lower(): value for name, value in response.headers.items()}
-            if response.status == 401 and DRIVER_HEADER.lower() in found:
-                raise token_refused()
-            return Answer(response.status, found, await response.read())
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise ClusterError(f"no answer from {host}: {error}") from error
+        host = f"[{view.ip}]" if ":" in str(view.ip) else view.ip
+        timeout, tls = aiohttp.ClientTimeout(total=TIMEOUT_S), self.entrance.tls
+        url = f"{'https' if tls else 'http'}://{host}:{self.entrance.port}{STATUS_PATH}"
+        checked = self.entrance.context() if tls else True
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(url, headers=headers, ssl=checked) as response,
+            ):
+                found = {name.lower(): value for name, value in response.headers.items()}
+                if response.status == 401 and DRIVER_HEADER.lower() in found:
+                    raise token_refused()
+                return Answer(response.status, found, await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ClusterError(f"no answer from {host}: {error}") from error
 
 
 def _read(answer: Answer) -> Status | None:

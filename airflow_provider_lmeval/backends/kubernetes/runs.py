@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from airflow_provider_lmeval.backends.base import Handle
 from airflow_provider_lmeval.backends.kubernetes.cluster import Cluster
-from airflow_provider_lmeval.backends.kubernetes.proxy import status_server
+from airflow_provider_lmeval.backends.kubernetes.proxy import Entrance, status_server
 from airflow_provider_lmeval.backends.kubernetes.view import DEFAULT_LIMITS, Limits, PodView
 from airflow_provider_lmeval.errors import BackendError, ConfigError
 from airflow_provider_lmeval.plan import Grants, Placement, plan_request
@@ -88,17 +88,20 @@ def prepare(
     store: dict[str, Any] | None,
     secret: str | None,
     task: TaskRun,
+    entrance: Entrance | None = None,
 ) -> Prepared:
     """Plan a run.
 
     :param store: where the pod itself stores results, or None.
     :param secret: from which the status token is made, or None.
+    :param entrance: how the driver is reached.
     """
     nonce = secrets.token_hex(8)
     placement = Placement(
         store=store,
-        status_server=status_server(secret, run_id, nonce),
+        status_server=status_server(secret, run_id, nonce, entrance),
         grace_s=max(1.0, settings.grace_period / 2),  # the rest is for storing what is finished
+        report_s=settings.report_interval,
     )
     request = plan_request(spec, run_id, grants, placement)
     request = replace(request, evaluate=smaller_batch(request.evaluate, task.out_of_memory))

@@ -1,0 +1,139 @@
+"""``convert``: LMEvalJob manifests into specs, and specs into manifests.
+
+Reads files, directories and streams as ``kustomize build`` prints them; other kinds are passed over. What was translated
+goes to standard output, everything about it to standard error, so that the output can be piped on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from airflow_provider_lmeval.errors import ManifestError, SpecError
+from airflow_provider_lmeval.hooks.settings import resolve
+from airflow_provider_lmeval.plan.batch import OPERATOR, BatchRules
+from airflow_provider_lmeval.plan.lmevaljob import (
+    SourceDocument,
+    Translation,
+    read_documents,
+    read_lmevaljob,
+    write_lmevaljob,
+)
+from airflow_provider_lmeval.spec import EvalSpec
+from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobSettings
+
+CHECKING_INTERVAL_S = 10
+"""How often the operator looks at a job (``lmes-pod-checking-interval``)."""
+_SUFFIXES = (".yaml", ".yml", ".json")
+_PARTS = frozenset({"spec", "lmevaljob", "kubernetes", "poll_interval"})
+
+
+@dataclass(frozen=True)
+class _Source:
+    name: str
+    document: SourceDocument
+
+    @property
+    def stem(self) -> str | None:
+        """A name for a resource that has none, made from the file's."""
+        text = re.sub(r"[^a-z0-9.-]+", "-", Path(self.name).stem.lower()).strip("-.")
+        return text if self.name != "-" and text else None
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Print what was translated; 2 if something could not be."""
+    converted, failed = [], False
+    for source in _sources(arguments.path):
+        try:
+            found = _to_spec(source, everything=arguments.all) if arguments.to == "spec" else _to_lmevaljob(source)
+        except SpecError as error:
+            failed = True
+            _tell("error", source, str(error))
+            continue
+        converted += [found] if found is not None else []
+    print("---\n".join(converted), end="")
+    if not converted and not failed:
+        raise SpecError(f"{arguments.path!r} holds nothing to convert to {arguments.to}")
+    return 2 if failed else 0
+
+
+def _sources(path: str) -> Iterator[_Source]:
+    for name, text in _texts(path):
+        try:
+            documents = read_documents(text)
+        except ManifestError as error:
+            raise ManifestError(f"{name}: {error}") from None
+        yield from (_Source(name, document) for document in documents)
+
+
+def _texts(path: str) -> Iterator[tuple[str, str]]:
+    if path == "-":
+        yield "-", sys.stdin.read()
+        return
+    place = Path(path)
+    try:
+        chosen = sorted(each for each in place.rglob("*") if each.suffix in _SUFFIXES) if place.is_dir() else [place]
+        yield from ((str(each), each.read_text(encoding="utf-8")) for each in chosen)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"cannot read {path!r}: {error}") from None
+
+
+def _batch() -> BatchRules:
+    """Return the operator's batch sizes, unless the administrator has set others."""
+    own = resolve().batch
+    return BatchRules(own.default or OPERATOR.default, own.maximum or OPERATOR.maximum, own.policy)
+
+
+def _to_spec(source: _Source, *, everything: bool) -> str | None:
+    if not source.document.is_lmevaljob:
+        _tell("note", source, f"{source.document.kind}: passed over")
+        return None
+    found = read_lmevaljob(source.document.data, batch=_batch(), locate=source.document.locate)
+    for warning in (*found.warnings, *(() if everything else found.beside_the_spec)):
+        _tell("warning", source, str(warning))
+    data = _everything(found) if everything else found.spec.to_data()
+    name = "/".join(filter(None, (found.job.namespace, found.job.name)))
+    return f"# LMEvalJob {name}\n".replace(" \n", "\n") + _yaml(data)
+
+
+def _everything(found: Translation) -> dict[str, Any]:
+    """Return all of a job, under the names of LMEvalOperator's arguments and of the job's settings."""
+    pod = found.pod.model_dump(mode="json", exclude_defaults=True)
+    parts = {"spec": found.spec.to_data(), "poll_interval": CHECKING_INTERVAL_S, "kubernetes": pod}
+    return parts | {"lmevaljob": found.job.to_data()}
+
+
+def _to_lmevaljob(source: _Source) -> str | None:
+    data, batch = source.document.data, _batch()
+    if source.document.is_lmevaljob:
+        found = read_lmevaljob(data, batch=batch, locate=source.document.locate)
+        spec, job = found.spec, found.job
+        for warning in found.warnings:
+            _tell("warning", source, str(warning))
+    elif isinstance(data, dict) and "kind" not in data:
+        whole = data if "spec" in data else {"spec": data}
+        if unknown := whole.keys() - _PARTS:
+            raise SpecError(f"unknown parts {', '.join(sorted(unknown))}; known are {', '.join(sorted(_PARTS))}")
+        spec, job = EvalSpec.parse(whole["spec"]), LMEvalJobSettings.parse(whole.get("lmevaljob") or {})
+    else:
+        _tell("note", source, f"{source.document.kind}: passed over")
+        return None
+    if not job.name and not job.generate_name and source.stem:
+        job = job.model_copy(update={"name": source.stem})
+    return _yaml(write_lmevaljob(spec, job, batch=batch))
+
+
+def _yaml(data: Any) -> str:
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _tell(level: str, source: _Source, text: str) -> None:
+    for line in text.splitlines():
+        print(f"{level}: {source.name}: {line}", file=sys.stderr)
