@@ -12,7 +12,7 @@ from typing import Any, Self
 class HangingEndpoint:
     """An OpenAI-compatible completions endpoint on loopback.
 
-    :param answers: requests it answers before it falls silent.
+    :param answers: requests it answers, each prompt with "red", before it falls silent.
     """
 
     def __init__(self, answers: int = 1) -> None:
@@ -23,14 +23,17 @@ class HangingEndpoint:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"]))).get("prompt")
                 endpoint.requests += 1
                 if endpoint.requests > answers:
                     endpoint.silent.set()
                     endpoint._over.wait()
                     return
-                body = json.dumps({"choices": [{"index": 0, "text": "red", "logprobs": None}]}).encode()
+                prompts = asked if isinstance(asked, list) and not isinstance(asked[0], int) else [asked]
+                choices = [{"index": index, "text": "red", "logprobs": None} for index in range(len(prompts))]
+                body = json.dumps({"choices": choices}).encode()
                 self.send_response(200)
+                self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
