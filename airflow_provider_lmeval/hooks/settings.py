@@ -134,10 +134,18 @@ def resolve(extras: Mapping[str, Any] | None = None, source: str = "configuratio
             {k: v for k, v in configured.items() if v not in (None, "")} | own
         ).with_defaults()
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (found {e['input']!r})" for e in error.errors()]
+        lines = "; ".join(_told(each) for each in error.errors())
         raise ConfigError(
-            f"[lmeval] settings from {source}: {'; '.join(lines)}. Known keys: {', '.join(sorted(Settings.model_fields))}"
+            f"[lmeval] settings from {source}: {lines}. Known keys: {', '.join(sorted(Settings.model_fields))}"
         ) from None
+
+
+def _told(error: Mapping[str, Any]) -> str:
+    """Return a line about one problem, with what was found unless that would show all settings, the secret among them."""
+    path, message = ".".join(map(str, error["loc"])), str(error["msg"]).removeprefix("Value error, ")
+    if not path:
+        return message
+    return f"{path}: {message}" if path == "status_secret" else f"{path}: {message} (found {error['input']!r})"
 
 
 def _configured(name: str) -> str | None:

@@ -148,6 +148,12 @@ def test_milestones_are_every_tenth_or_ten_seconds_and_never_more_than_one_a_sec
     assert reached == [(0, 0), (1.5, 31), (2.5, 61), (12.6, 63)]
 
 
+@pytest.mark.parametrize(("every_s", "lines"), [(1.5, 3), (30.0, 1)])
+def test_slow_progress_is_told_as_often_as_the_administrator_says(every_s: float, lines: int) -> None:
+    milestones = Milestones(every_s)
+    assert sum(milestones.reached({"done": now, "total": 1000}, now) for now in range(5)) == lines
+
+
 def test_only_an_object_of_the_single_key_env_is_a_reference() -> None:
     resolver = Resolver({"A": "secret"}, ["A"])
     value = {"env": {"env": "A"}, "x": {"env": "A", "y": 1}, "z": {"env": 3}}

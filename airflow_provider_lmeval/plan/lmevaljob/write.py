@@ -35,6 +35,13 @@ _INSTEAD = {
     "timeout": "set execution_timeout on the task",
 }
 """What to do about fields that have no equal."""
+_ORIGINS: dict[Path, str] = {
+    ("spec", "model"): "model.type",
+    ("spec", "outputs"): "lmevaljob.outputs",
+    ("spec", "offline"): "lmevaljob.offline",
+    ("spec", "taskList", "customTasks"): "lmevaljob.git_tasks",
+}
+"""Where parts of a manifest come from, for what the CRD says about them."""
 _CAMEL = {"verify_ssl": "verifySSL"}
 
 
@@ -54,7 +61,7 @@ def write_lmevaljob(
     :raises ManifestError: one line per field that LMEvalJob has no words for.
     """
     job = job or LMEvalJobSettings()
-    findings, origins = Findings(), dict[Path, str]()
+    findings, origins = Findings(), dict(_ORIGINS)
     _refuse_unknown(spec, elsewhere, findings)
     own_names = "unitxt.name" in elsewhere
     written: dict[str, Any] = {

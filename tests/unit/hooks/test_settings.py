@@ -81,3 +81,30 @@ def test_a_connection_can_be_tested(environ, tmp_path) -> None:
     works, message = LMEvalHook("eval").test_connection()
     assert not works
     assert "/no/such/python" in message
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ({"default_batch_size": 30, "max_batch_size": 24}, "default_batch_size 30 is above max_batch_size 24"),
+        ({"driver_client_tls": "/etc/tls"}, "driver_client_tls needs driver_tls_secret and status_by_pod_ip"),
+        ({"driver_tls_secret": "tls", "status_by_pod_ip": True}, "needs driver_client_tls"),
+        ({"batch_size_policy": "ignore"}, "batch_size_policy"),
+        ({"driver_port": 80}, "driver_port"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_named_and_the_secret_is_not_shown(environ, extra, words) -> None:
+    data = {"conn_type": "lmeval", "password": "s3cr3t-of-status", "extra": extra}
+    environ["AIRFLOW_CONN_EVAL"] = json.dumps(data)
+    with pytest.raises(ConfigError) as caught:
+        _ = LMEvalHook("eval").settings
+    assert words in str(caught.value)
+    assert "s3cr3t-of-status" not in str(caught.value)
+
+
+def test_settings_of_the_driver_reach_its_pod(environ) -> None:
+    extra = {"driver_port": 8082, "driver_tls_secret": "tls", "report_interval": 60, "image_pull_policy": "Always"}
+    environ["AIRFLOW_CONN_EVAL"] = json.dumps({"conn_type": "lmeval", "extra": extra})
+    pod = LMEvalHook("eval").settings.pod_settings({"status_port": 9000})
+    found = (pod.status_port, pod.status_tls_secret, pod.report_interval, pod.image_pull_policy)
+    assert found == (9000, "tls", 60, "Always")

@@ -206,3 +206,18 @@ def test_a_preflight_that_knows_nothing_stops_nothing(scripted, logged) -> None:
     deferred(operator(scripted(endless()), gate_rules="no_regression", gate_baseline="/no/such/run"), context())
 
     assert "nobody knows yet" in logged()
+
+
+def test_a_batch_above_the_administrators_maximum_is_capped_and_the_log_says_so(scripted, capfd, caplog) -> None:
+    spec = SPEC | {"batch_size": 32}
+    deferred(operator(scripted(success(), max_batch_size=24), spec=spec), context())
+    told = capfd.readouterr().out + caplog.text  # Airflow logs to standard output, older ones through logging
+    assert "batch_size: 32 is above [lmeval] max_batch_size 24; capped to 24" in told
+
+
+def test_a_batch_above_the_maximum_fails_for_good_if_the_policy_says_so(scripted) -> None:
+    conn_id = scripted(success(), max_batch_size=24, batch_size_policy="error")
+    ctx = context()
+    with pytest.raises(AirflowFailException, match="batch_size_policy is error"):
+        operator(conn_id, spec=SPEC | {"batch_size": 32}).execute(ctx)
+    assert ctx["ti"].xcoms == {}

@@ -14,6 +14,7 @@ from airflow_provider_lmeval.plan.lmevaljob.findings import Findings
 from airflow_provider_lmeval.plan.lmevaljob.schema import check_schema
 from airflow_provider_lmeval.plan.lmevaljob.write import EXPRESSED
 from airflow_provider_lmeval.spec import EvalSpec
+from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobSettings
 from tests.support.lmevaljobs import (
     ARTIFACT,
     DATA,
@@ -147,7 +148,7 @@ def test_every_field_of_a_spec_is_either_written_or_refused() -> None:
         ({"tasks": ["arc_easy", "mmlu_*"]}, r"tasks\[1\]"),
         ({"tasks": [{"task": "mine", "doc_to_text": "x"}]}, r"tasks\[0\]"),
         ({"tasks": ["größe"]}, r"tasks\[0\]: spec.taskList.taskNames\[0\]"),
-        ({"model": {"type": "vllm", "pretrained": "m"}}, "spec.model"),
+        ({"model": {"type": "vllm", "pretrained": "m"}}, "model.type: spec.model: found 'vllm'"),
         ({"model": {"type": "hf", "pretrained": "a,b"}}, "model.pretrained"),
         ({"model": {"type": "hf", "pretrained": "m", "args": {"x": "1e5"}}}, "model.args.x: lm-eval would read"),
         ({"model": {"type": "hf", "pretrained": "m", "args": {"x": [1]}}}, "model.args.x"),
@@ -167,3 +168,22 @@ def test_a_value_that_lmevaljob_cannot_hold_is_an_error_that_names_the_field(cha
     data = {"model": {"type": "hf", "pretrained": "m"}, "tasks": ["arc_easy"]} | changes
     with pytest.raises(ManifestError, match=named):
         EvalSpec.parse(data).to_lmevaljob()
+
+
+@pytest.mark.parametrize("value", [1e20, 1e-7, 10**30, 0.1, True, None, "1.2.3", "a b"])
+def test_arguments_keep_value_and_type(value) -> None:
+    spec = EvalSpec.parse({"model": {"type": "hf", "pretrained": "m", "args": {"x": value}}, "tasks": ["arc_easy"]})
+    back = read_lmevaljob(spec.to_lmevaljob()).spec.model.args["x"]
+    assert (type(back), back) == (type(value), value)
+
+
+def test_settings_that_the_crd_refuses_are_named_as_ours() -> None:
+    spec = EvalSpec.parse({"model": {"type": "hf", "pretrained": "m"}, "tasks": ["arc_easy"]})
+    outputs = {"oci": {"registry": {"name": "a", "key": "b"}, "repository": "a b"}}
+    job = LMEvalJobSettings.parse({"outputs": outputs, "git_tasks": {"url": "http://plain"}})
+    with pytest.raises(ManifestError) as error:
+        spec.to_lmevaljob(job)
+    assert [line.split(":")[0] for line in str(error.value).splitlines()] == [
+        "lmevaljob.outputs",
+        "lmevaljob.git_tasks",
+    ]
