@@ -134,11 +134,13 @@ class EvalSpec(SpecModel):
     @classmethod
     def _check_tasks(cls, tasks: tuple[Any, ...]) -> tuple[Any, ...]:
         names = [task if isinstance(task, str) else task.get("task") for task in tasks]
+        seen: set[str] = set()
         for index, name in enumerate(names):
             if not isinstance(name, str) or not name.strip():
                 raise ValueError(f"tasks[{index}]: an inline task needs a name under 'task'")
-            if names.index(name) != index:
+            if name in seen:
                 raise ValueError(f"tasks[{index}]: {name!r} is there twice; remove one")
+            seen.add(name)
         return tasks
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ from airflow_provider_lmeval.plan.lmevaljob.findings import Finding, Findings, L
 from airflow_provider_lmeval.plan.lmevaljob.metadata import read_metadata
 from airflow_provider_lmeval.plan.lmevaljob.pods import pod_settings, read_pod
 from airflow_provider_lmeval.plan.lmevaljob.recipes import modernised, read_tasks
-from airflow_provider_lmeval.plan.lmevaljob.schema import API_VERSION, KIND, check_plain, check_schema
+from airflow_provider_lmeval.plan.lmevaljob.schema import API_VERSION, KIND, MOST_TOLD, check_plain, check_schema
 from airflow_provider_lmeval.plan.lmevaljob.values import read_value, text_fields, typed_fields
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobSettings
@@ -262,7 +262,7 @@ def snake(value: Any) -> Any:
 
 def _blame(error: SpecError, places: Mapping[str, Path], findings: Findings) -> None:
     """Turn what a spec's checks say into findings about the manifest."""
-    for line in str(error).splitlines():
+    for line in str(error).splitlines()[:MOST_TOLD]:
         text = re.sub(r"^(\w+)\[(\d+)\]", r"\1.\2", line)
         place = max((name for name in places if text.startswith(name)), key=len, default="")
         findings.error(places.get(place, _SPEC), line)

@@ -81,12 +81,17 @@ def _names(recipes: list[dict[str, Any]]) -> list[str | None]:
 
     LMEvalJob numbers recipes (``tr_0``); ours are called after card and template, which may say the same twice.
     """
-    seen: Counter[str] = Counter()
+    last: Counter[str] = Counter()
+    taken: set[str] = set()
     names: list[str | None] = []
     for recipe in recipes:
         name = UnitxtRecipe.model_construct(card=recipe.get("card", ""), template=recipe.get("template")).task_name
-        seen[name] += 1
-        names.append(f"{name[:90]}.{seen[name]}" if seen[name] > 1 else None)
+        free = name
+        while free in taken:
+            last[name] += 1
+            free = f"{name[:90]}.{last[name] + 1}"
+        taken.add(free)
+        names.append(None if free == name else free)
     return names
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
 from airflow_provider_lmeval.plan.lmevaljob.findings import Findings, Path
@@ -26,6 +28,10 @@ MAX_DEPTH = 64
 """Deepest nesting; the CRD itself needs 16."""
 MAX_VALUES = 100_000
 """Most values in a manifest."""
+MAX_MATCHED = 4_096
+"""Longest text of a field that has a pattern: names, arguments, paths, URLs."""
+MOST_TOLD = 50
+"""Most problems that are told of one manifest: nobody reads more, and finding them all can take long."""
 _TYPES = {bool: "boolean", int: "number", float: "number", str: "string", list: "list", dict: "mapping"}
 
 
@@ -59,8 +65,19 @@ def _closed(node: dict[str, Any], definitions: dict[str, Any], built: dict[str, 
 @cache
 def _validator() -> Any:
     from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
-    return Draft202012Validator(schema())
+    return extend(Draft202012Validator, {"pattern": _match})(schema())
+
+
+def _match(_: Any, pattern: str, found: Any, __: Any) -> Iterator[Any]:
+    """Hold text against a pattern, unless it is so long that Python would take hours over what Go does in no time."""
+    from jsonschema import ValidationError
+
+    if isinstance(found, str) and len(found) > MAX_MATCHED:
+        yield ValidationError("too long", validator="too long")
+    elif isinstance(found, str) and not re.search(pattern, found):
+        yield ValidationError("no match")
 
 
 def check_plain(value: Any, findings: Findings) -> None:
@@ -99,9 +116,9 @@ def _is_scalar(value: Any) -> bool:
 
 def check_schema(manifest: dict[str, Any], findings: Findings) -> None:
     """Note every way in which a manifest is not what the CRD asks for."""
-    for error in sorted(_validator().iter_errors(manifest), key=lambda found: str(found.absolute_path)):
-        path: Path = tuple(error.absolute_path)
-        for where, message in _told(error, path):
+    errors = islice(_validator().iter_errors(manifest), MOST_TOLD)
+    for error in sorted(errors, key=lambda found: str(found.absolute_path)):
+        for where, message in islice(_told(error, tuple(error.absolute_path)), MOST_TOLD):
             findings.error(where, message)
 
 
@@ -121,6 +138,8 @@ def _told(error: Any, path: Path) -> Iterator[tuple[Path, str]]:
     elif rule == "pattern":
         pattern = error.validator_value.removesuffix(r"\Z") + "$"
         yield path, f"found {_shown(found)}; the CRD only takes what matches {pattern}"
+    elif rule == "too long":
+        yield path, f"found {len(found):,} characters; allowed are {MAX_MATCHED:,}"
     else:
         yield path, f"{error.message[:200]}; see the CRD"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from contextlib import suppress
 from typing import Any
@@ -246,7 +247,8 @@ RECIPE = {"card": {"name": "cards.a"}}
         ({"taskList": {"taskRecipes": [RECIPE | {"format": "../x"}]}}, "taskRecipes[0].format"),
         ({"numFewShot": -1}, "spec.numFewShot: num_fewshot"),
         ({"limit": "0"}, "spec.limit: limit"),
-        ({"limit": "9" * 5000}, "spec.limit: found a number of 5000 digits"),
+        ({"limit": "9" * 4000}, "spec.limit: found a number of 4000 digits"),
+        ({"limit": "9" * 1_000_000 + "x"}, "spec.limit: found 1,000,001 characters"),
         ({"limit": "1\n"}, "spec.limit: found '1\\n'"),
         ({"limit": "\u0661"}, "spec.limit: found '\u0661'"),
         ({"batchSize": "many"}, "spec.batchSize: found 'many'"),
@@ -320,6 +322,34 @@ def test_a_stream_of_several_kinds_holds_two_jobs_with_their_own_lines() -> None
     found = read_documents((DATA / "kustomize.yaml").read_text())
     assert [document.kind for document in found] == ["Namespace", "LMEvalJob", "LMEvalJob"]
     assert [document.locate(("spec", "model")) for document in found[1:]] == [13, 29]
+
+
+MANY = 30_000
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"taskList": {"taskNames": [f"task_{n}" for n in range(MANY)]}},
+        {"taskList": {"taskNames": [{}] * MANY}},
+        {"taskList": {"taskNames": ["a b"] * MANY}},
+        {f"field{n}": n for n in range(MANY)},
+        {"numFewShot": -1, "genArgs": [{"name": f"a{n}", "value": "1"} for n in range(MANY // 3)]},
+        {"pod": {"container": {"env": [{"name": f"PASSWORD{n}_TOKEN", "value": "x"} for n in range(MANY // 3)]}}},
+    ],
+)
+def test_a_manifest_with_very_many_parts_is_answered_at_once(spec) -> None:
+    started = time.process_time()
+    with suppress(ManifestError):
+        assert len(read_lmevaljob(minimal(**spec)).spec.tasks) == MANY
+    assert time.process_time() - started < 5
+
+
+def test_recipes_get_names_that_no_other_recipe_has() -> None:
+    cards = ["cards.a", "cards.a", "cards.a.2", "cards.a"]
+    spec = read_lmevaljob(minimal(taskList={"taskRecipes": [{"card": {"name": name}} for name in cards]})).spec
+    names = [recipe.task_name for recipe in spec.unitxt]
+    assert names == ["unitxt.a", "unitxt.a.2", "unitxt.a.2.2", "unitxt.a.3"]
 
 
 KEYS = st.sampled_from(["kind", "spec", "metadata", "model", "taskList", "pod"]) | TEXT
