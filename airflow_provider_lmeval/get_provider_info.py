@@ -55,6 +55,18 @@ _OPTIONS: dict[str, tuple[str, str, str | None, str]] = {
         "OPENAI_API_KEY,HF_TOKEN",
         'Environment variables of the worker that a spec may refer to as ``{"env": "NAME"}``, comma-separated.',
     ),
+    "allowed_git_hosts": (
+        "string",
+        "",
+        "github.com,git.example.com:8443",
+        "Hosts that task definitions may be fetched from by git over HTTPS, comma-separated; needs online access too.",
+    ),
+    "allowed_data_roots": (
+        "string",
+        "",
+        "/data/evaluation,/mnt/benchmarks",
+        "Directories that evaluations may read data files from, besides those of the run, the model and the task files.",
+    ),
     "kubernetes_conn_id": (
         "string",
         "kubernetes_default",
@@ -119,6 +131,8 @@ _LABELS = {
     "allow_online": "Allow online access",
     "allow_code_execution": "Allow code execution",
     "allowed_env": "Allowed environment variables",
+    "allowed_git_hosts": "Allowed git hosts",
+    "allowed_data_roots": "Allowed data directories",
     "kubernetes_conn_id": "Kubernetes connection",
     "namespace": "Namespace",
     "image": "Image",

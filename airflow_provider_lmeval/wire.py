@@ -176,6 +176,10 @@ class Request(Document):
         index everything, and so does a name that is found neither there nor in ``include_paths``.
     :param catalog_version: the lm-eval version ``families`` was computed for; another version indexes everything.
     :param include_paths: further directories with task YAML files (``--include_path``).
+    :param data: tasks made of rows (``wire_data.OwnTask``).
+    :param git_sources: repositories with task YAML files, each ``{"url", "ref", "path"}``; fetched when the run starts.
+    :param git_hosts: hosts they may be fetched from (the administrator's list).
+    :param data_roots: directories that data files may be read from, besides the run's, the model's and ``include_paths``.
     :param evaluate: keyword arguments of the evaluation, under lm-eval's names; see ``EVALUATE_KEYS``.
     :param checkpoint: ``task`` evaluates and keeps one task at a time; ``none`` sends all in one call as lm-eval does.
     :param env: the child's further environment variables: literal strings or ``{"env": "NAME"}``.
@@ -204,6 +208,10 @@ class Request(Document):
     families: list[str] = field(default_factory=list)
     catalog_version: str | None = None
     include_paths: list[str] = field(default_factory=list)
+    data: list[dict[str, Any]] = field(default_factory=list)
+    git_sources: list[dict[str, Any]] = field(default_factory=list)
+    git_hosts: list[str] = field(default_factory=list)
+    data_roots: list[str] = field(default_factory=list)
     evaluate: dict[str, Any] = field(default_factory=dict)
     checkpoint: str = "task"
     env: dict[str, Any] = field(default_factory=dict)

@@ -17,7 +17,16 @@ from pathlib import Path
 from airflow_provider_lmeval import __version__
 
 PACKAGE = "airflow_provider_lmeval"
-SHARED = ("__init__.py", "py.typed", "errors.py", "wire.py", "wire_pod.py", "wire_record.py")
+SHARED = (
+    "__init__.py",
+    "py.typed",
+    "errors.py",
+    "wire.py",
+    "wire_data.py",
+    "wire_pod.py",
+    "wire_record.py",
+    "wire_rows.py",
+)
 """Modules the driver shares with Airflow's side."""
 
 

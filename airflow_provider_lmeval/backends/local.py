@@ -24,6 +24,7 @@ from airflow_provider_lmeval.backends import driver_files, interpreter
 from airflow_provider_lmeval.backends.base import Backend, Handle
 from airflow_provider_lmeval.errors import BackendError, RunFailedError, RunNotFoundError, SpecError, WrongHostError
 from airflow_provider_lmeval.plan import Grants, Placement, Problem, check, plan_request, raise_errors, same_task
+from airflow_provider_lmeval.plan.data import task_directories
 from airflow_provider_lmeval.results import EvalResult
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.store import Store, has_connection
@@ -72,6 +73,7 @@ class LocalBackend(Backend):
         problems = check(spec, grants, lm_eval_version=interpreter.probe(self.python).lm_eval)
         raise_errors(problems)
         interpreter.check(self.python, spec.model.type)
+        task_directories(spec)
         _check_model_directory(spec)
         self.store.check_writable()
         return problems

@@ -83,6 +83,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-online", action="store_true", help="allow downloads, if the spec asks for them too")
     parser.add_argument("--allow-code-execution", action="store_true", help="allow code of models and tasks, likewise")
     parser.add_argument("--allow-env", action="append", default=[], metavar="NAME", help="let the spec refer to NAME")
+    parser.add_argument(
+        "--allow-data", action="append", default=[], metavar="DIR", help="let data files be read from below DIR"
+    )
+    parser.add_argument(
+        "--allow-git-host", action="append", default=[], metavar="HOST", help="let task files be fetched from HOST"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of a table")
 
 

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -54,9 +55,18 @@ def _settings(arguments: argparse.Namespace) -> Settings:
             "allow_online": settings.allow_online or arguments.allow_online,
             "allow_code_execution": settings.allow_code_execution or arguments.allow_code_execution,
             "allowed_env": (*settings.allowed_env, *arguments.allow_env),
+            "allowed_git_hosts": (*settings.allowed_git_hosts, *arguments.allow_git_host),
+            "allowed_data_roots": (*settings.allowed_data_roots, *_data_roots(arguments)),
             "driver_python": arguments.python or settings.driver_python,
         }
     )
+
+
+def _data_roots(arguments: argparse.Namespace) -> list[str]:
+    """Return directories that the person at the shell lets data be read from; the spec's own is one of them."""
+    beside = [] if arguments.spec == "-" else [Path(arguments.spec).resolve().parent]
+    places = [*beside, *(Path(place).resolve() for place in arguments.allow_data)]
+    return [str(place) for place in places if place != Path("/")]
 
 
 def _watch(backend: Backend, handle: Handle, *, quiet: bool) -> None:

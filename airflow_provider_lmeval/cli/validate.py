@@ -7,6 +7,7 @@ import sys
 
 import yaml
 
+from airflow_provider_lmeval.cli.data import check_data
 from airflow_provider_lmeval.cli.gate import read_baseline, read_rules
 from airflow_provider_lmeval.errors import GateError, SpecError
 from airflow_provider_lmeval.gate.preflight import preflight
@@ -31,7 +32,7 @@ def main(arguments: argparse.Namespace) -> int:
         foreseen = preflight(spec, read_rules(arguments.rules), past.result if past else None)
     except GateError as error:
         raise SpecError(str(error)) from None
-    problems = check(spec, resolve().grants)
+    problems = [*check(spec, resolve().grants), *check_data(spec)]
     for problem in problems:
         print(f"{problem.level}: {problem.message} [{problem.id}]")
     for thin in foreseen:

@@ -11,7 +11,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-SHARED = ("__init__.py", "py.typed", "errors.py", "wire.py", "wire_pod.py", "wire_record.py")
+SHARED = (
+    "__init__.py",
+    "py.typed",
+    "errors.py",
+    "wire.py",
+    "wire_data.py",
+    "wire_pod.py",
+    "wire_record.py",
+    "wire_rows.py",
+)
 """Modules the driver shares with Airflow's side."""
 
 

@@ -75,6 +75,7 @@ RUN_FIELDS = (
     _field("batch_size", Need.MAY_DIFFER),
     _field("device", Need.MAY_DIFFER),
     _field("image", Need.MAY_DIFFER),
+    _field("task_sources", Need.MAY_DIFFER, nullable=True),
 )
 """What is compared once for the whole run."""
 

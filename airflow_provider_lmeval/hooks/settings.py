@@ -6,6 +6,7 @@ Read when a task or trigger runs, never at import. An unknown or malformed key i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -39,6 +40,8 @@ class Settings(BaseModel):
     allow_online: bool = False
     allow_code_execution: bool = False
     allowed_env: tuple[str, ...] = ()
+    allowed_git_hosts: tuple[str, ...] = ()
+    allowed_data_roots: tuple[str, ...] = ()
     kubernetes_conn_id: str = "kubernetes_default"
     namespace: str = ""
     image: str = ""
@@ -61,10 +64,26 @@ class Settings(BaseModel):
     script: dict[str, Any] | None = None
     """Course of the memory backend (connection only): fields of ``backends.memory.Script``."""
 
-    @field_validator("allowed_env", mode="before")
+    @field_validator("allowed_env", "allowed_git_hosts", "allowed_data_roots", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("allowed_git_hosts")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [host for host in hosts if not re.fullmatch(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", host)]:
+            raise ValueError(
+                f"{', '.join(wrong)}: give names of hosts, such as git.example.com or git.example.com:8443"
+            )
+        return tuple(host.lower() for host in hosts)
+
+    @field_validator("allowed_data_roots")
+    @classmethod
+    def _roots(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [root for root in roots if not root.startswith("/") or ".." in root.split("/") or root == "/"]:
+            raise ValueError(f"{', '.join(wrong)}: give absolute directories below the root, without '..'")
+        return roots
 
     def pod_settings(self, own: Mapping[str, Any] | None = None) -> PodSettings:
         """Return what pods get: what a DAG says, else the connection, else the configuration.
@@ -106,7 +125,11 @@ class Settings(BaseModel):
     def grants(self) -> Grants:
         """The administrator's permissions."""
         return Grants(
-            online=self.allow_online, code_execution=self.allow_code_execution, env=frozenset(self.allowed_env)
+            online=self.allow_online,
+            code_execution=self.allow_code_execution,
+            env=frozenset(self.allowed_env),
+            git_hosts=frozenset(self.allowed_git_hosts),
+            data_roots=self.allowed_data_roots,
         )
 
     def with_defaults(self) -> Settings:

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_provider_lmeval.plan import Grants, check, raise_errors
 from airflow_provider_lmeval.plan.checks import references
+from airflow_provider_lmeval.plan.data import git_hosts
 from airflow_provider_lmeval.spec import EvalSpec
 
 
@@ -38,7 +39,7 @@ def parse_constant(value: Mapping[str, Any] | str) -> EvalSpec:
     :raises SpecError: it cannot be right, wherever it will run.
     """
     spec = parse_spec(value)
-    every = Grants(online=True, code_execution=True, env=frozenset(references(spec)))
+    every = Grants(online=True, code_execution=True, env=frozenset(references(spec)), git_hosts=git_hosts(spec))
     permitted = spec.model_copy(update={"allow_code_execution": True})
     raise_errors(check(permitted, every))
     return spec

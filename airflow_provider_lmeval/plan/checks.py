@@ -9,12 +9,15 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from airflow_provider_lmeval.catalog import CATALOG_VERSION, Catalog, TaskInfo, catalog
 from airflow_provider_lmeval.errors import EvaluationPermissionError, SpecError, UnknownTaskError
+from airflow_provider_lmeval.plan.data import git_hosts
 from airflow_provider_lmeval.plan.suites import referenced, split_tasks
 from airflow_provider_lmeval.spec import EvalSpec
+from airflow_provider_lmeval.spec.sources import DirectorySource, GitSource
 
 LOGLIKELIHOOD = frozenset({"loglikelihood", "loglikelihood_rolling", "multiple_choice"})
 """Output types for which lm-eval asks the model for log-likelihoods."""
@@ -31,11 +34,15 @@ class Grants:
     :param online: downloads and endpoints on the internet.
     :param code_execution: running code that models, tasks or datasets bring.
     :param env: names of environment variables that a spec may refer to.
+    :param git_hosts: hosts that task definitions may be fetched from.
+    :param data_roots: directories that data files may be read from.
     """
 
     online: bool = False
     code_execution: bool = False
     env: frozenset[str] = frozenset()
+    git_hosts: frozenset[str] = frozenset()
+    data_roots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,16 @@ def check(spec: EvalSpec, grants: Grants, *, lm_eval_version: str = CATALOG_VERS
     known = catalog()
     names, inline = split_tasks(spec)
     listed = [name for name in referenced(names, inline) if known.match(name)]
-    closed = lm_eval_version == known.lm_eval_version and not spec.include_paths
+    closed = lm_eval_version == known.lm_eval_version and not spec.include_paths and not spec.task_sources
     problems = [
         *_unknown(names, known, closed),
+        *_clashes(spec, known),
         *_defects(listed, known),
         *_loglikelihood(spec, listed, inline, known),
         *_code(spec, listed, inline, known, grants),
         *_permissions(spec, grants),
+        *_elsewhere(spec, grants),
+        *_outside(spec, grants),
         *_advice(spec),
     ]
     return sorted(problems, key=lambda problem: problem.level)
@@ -87,6 +97,7 @@ def raise_errors(problems: list[Problem]) -> None:
         "code-denied": EvaluationPermissionError,
         "online-denied": EvaluationPermissionError,
         "env-denied": EvaluationPermissionError,
+        "git-denied": EvaluationPermissionError,
     }
     raise kinds.get(errors[0].id, SpecError)("\n".join(f"{e.message} [{e.id}]" for e in errors))
 
@@ -110,6 +121,18 @@ def _unknown(names: list[str], known: Catalog, closed: bool) -> Iterator[Problem
         )
 
 
+def _clashes(spec: EvalSpec, known: Catalog) -> Iterator[Problem]:
+    """Refuse names of lm-eval's for tasks that are not lm-eval's: a rule on ``arc_easy`` has to mean the benchmark."""
+    for name in [*(recipe.task_name for recipe in spec.unitxt), *(data.name for data in spec.data)]:
+        if known.find(name):
+            yield Problem(
+                "name-clash",
+                "error",
+                f"{name!r} is the name of a task, group or tag of lm-eval {known.lm_eval_version}: "
+                "give the recipe or the data another name.",
+            )
+
+
 def _defects(names: list[str], known: Catalog) -> Iterator[Problem]:
     for group in known.defects(names):
         yield Problem(
@@ -125,6 +148,7 @@ def _loglikelihood(spec: EvalSpec, names: list[str], inline: list[dict[str, Any]
         return
     needing = [task.name for task in known.expand(names) if task.output_type in LOGLIKELIHOOD]
     needing += [str(task["task"]) for task in inline if task.get("output_type") in LOGLIKELIHOOD]
+    needing += [data.name for data in spec.data if data.output_type in LOGLIKELIHOOD]
     if needing:
         remedy = (
             f"only {' and '.join(OPENAI_LOGLIKELIHOOD)} give them there"
@@ -173,6 +197,39 @@ def _permissions(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
             "error",
             f"{{'env': '{name}'}}: the administrator has not allowed this variable; add {name} to [lmeval] allowed_env "
             "or to the connection.",
+        )
+
+
+def _elsewhere(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
+    """Refuse what can only be had from other machines where that is not allowed."""
+    online = spec.allow_online and grants.online
+    away = [source.uri for data in spec.data for source in (data, data.fewshot) if source and source.uri]
+    away += [source.url for source in spec.task_sources if isinstance(source, GitSource)]
+    if away and not online:
+        yield Problem("online-denied", "error", f"{_some(away)}: on another machine. {_switches('allow_online')}")
+    if strangers := git_hosts(spec) - grants.git_hosts:
+        allowed = ", ".join(sorted(grants.git_hosts)) or "none"
+        yield Problem(
+            "git-denied",
+            "error",
+            f"task_sources: {_some(sorted(strangers))}: not among the hosts that task definitions may come from "
+            f"({allowed}); the administrator adds them to [lmeval] allowed_git_hosts or to the connection.",
+        )
+
+
+def _outside(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
+    """Warn of files that the run will not read: it knows the machine, and what is mounted there."""
+    paths = [source.path for data in spec.data for source in (data, data.fewshot) if source and source.path]
+    model = spec.model.lm_eval_args().get("pretrained")
+    own = (source.path for source in spec.task_sources if isinstance(source, DirectorySource))
+    roots = [*grants.data_roots, *spec.include_paths, *own, *([model] if isinstance(model, str) else [])]
+    outside = [path for path in paths if not any(PurePosixPath(path).is_relative_to(root) for root in roots)]
+    if outside:
+        yield Problem(
+            "data-root",
+            "warning",
+            f"data: {_some(outside)}: outside the directories that data are read from ({', '.join(roots) or 'none'}); "
+            "the administrator adds them to [lmeval] allowed_data_roots.",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from airflow_provider_lmeval.plan.data import task_directories
 from airflow_provider_lmeval.plan.suites import split_tasks
 from airflow_provider_lmeval.spec import EvalSpec
 
@@ -13,21 +14,24 @@ _JSON = ("gen_kwargs", "samples", "metadata")
 _FLAGS = ("log_samples", "predict_only", "write_out", "check_integrity")
 
 
-def equivalent_command(spec: EvalSpec) -> list[str]:
+def equivalent_command(spec: EvalSpec, *, in_pod: bool = False) -> list[str]:
     """Return argv of the command-line tool for a spec.
 
-    Suites and inline tasks are named; their YAML would have to lie in an ``--include_path``. Secrets stay references.
-    lm-eval has no option for ``bootstrap_iters``, so bootstrapped standard errors may differ.
+    Suites, inline tasks and one's own data are named; their YAML would have to lie in an ``--include_path``. Secrets stay
+    references. lm-eval has no option for ``bootstrap_iters``, so bootstrapped standard errors may differ.
+
+    :param in_pod: ConfigMaps with task files are mounted.
     """
     names, inline = split_tasks(spec)
     shown = [*names, *(str(task.get("group") or task["task"]) for task in inline), *(r.task_name for r in spec.unitxt)]
+    shown += [data.name for data in spec.data]
     argv = ["lm-eval", "run", "--model", spec.model.type, "--model_args", _json(spec.model.lm_eval_args())]
     data = spec.to_data()
     argv += ["--tasks", *shown]
     argv += [part for name in _VALUES if name in data for part in (f"--{name}", str(data[name]))]
     argv += [part for name in _JSON if name in data for part in (f"--{name}", _json(data[name]))]
     argv += [f"--{name}" for name in _FLAGS if data.get(name)]
-    argv += [part for path in spec.include_paths for part in ("--include_path", path)]
+    argv += [part for path in task_directories(spec, in_pod=in_pod) for part in ("--include_path", path)]
     return [*argv, *_prompts(spec), *_trust(spec)]
 
 

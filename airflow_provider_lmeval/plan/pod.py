@@ -69,6 +69,7 @@ class PodRun:
     :param nonce: from which, with a secret, the status token is made.
     :param timeout_s: seconds in which the evaluation has to end, or None.
     :param owner: dag id, DAG run id, task id, map index; empty outside Airflow.
+    :param config_maps: names of ConfigMaps with task files, by where they are mounted.
     """
 
     run_id: str
@@ -81,6 +82,7 @@ class PodRun:
     nonce: str = ""
     timeout_s: float | None = None
     owner: tuple[str, ...] = field(default=())
+    config_maps: Mapping[str, str] = field(default_factory=dict)
 
 
 def complete(
@@ -220,6 +222,8 @@ def _equip(spec: Manifest, base: Manifest, run: PodRun, settings: PodSettings) -
         options |= {"readOnly": True} if claim.read_only else {}
         source = {"persistentVolumeClaim": {"claimName": claim.claim}}
         mount(spec, base, f"lmeval-claim-{index}", claim.path, source, options)
+    for index, (path, name) in enumerate(run.config_maps.items()):
+        mount(spec, base, f"lmeval-tasks-{index}", path, {"configMap": {"name": name}}, {"readOnly": True})
     for name, value in _environment(base, settings).items():
         add(base, "env", {"name": name, "value": value})
     for name, key in settings.env_secrets.items():

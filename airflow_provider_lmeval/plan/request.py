@@ -8,6 +8,7 @@ from typing import Any
 from airflow_provider_lmeval.catalog import CATALOG_VERSION, catalog
 from airflow_provider_lmeval.plan.checks import Grants
 from airflow_provider_lmeval.plan.command import equivalent_command
+from airflow_provider_lmeval.plan.data import git_sources, own_task, task_directories
 from airflow_provider_lmeval.plan.suites import referenced, split_tasks
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.wire import Request
@@ -22,6 +23,7 @@ class Placement:
     :param status_server: ``{"host", "port", "token_sha256"}``, or None.
     :param grace_s: seconds between SIGTERM and SIGKILL.
     :param report_s: seconds after which progress is worth another line in the run's log.
+    :param in_pod: the run has a pod of its own, in which ConfigMaps are mounted.
     """
 
     store: dict[str, Any] | None = None
@@ -29,6 +31,7 @@ class Placement:
     status_server: dict[str, Any] | None = None
     grace_s: float = 10.0
     report_s: float = 10.0
+    in_pod: bool = False
 
 
 def plan_request(spec: EvalSpec, run_id: str, grants: Grants, placement: Placement) -> Request:
@@ -51,7 +54,11 @@ def plan_request(spec: EvalSpec, run_id: str, grants: Grants, placement: Placeme
         unitxt=_unitxt(spec),
         families=known.families(listed) or ["unitxt"],  # none at all would mean "index everything"
         catalog_version=CATALOG_VERSION,
-        include_paths=list(spec.include_paths),
+        include_paths=task_directories(spec, in_pod=placement.in_pod),
+        data=[own_task(data).to_json() for data in spec.data],
+        git_sources=git_sources(spec),
+        git_hosts=sorted(grants.git_hosts),
+        data_roots=list(grants.data_roots),
         evaluate=_evaluate(spec),
         checkpoint=spec.checkpoint,
         env=spec.to_data().get("env", {}),
@@ -65,7 +72,7 @@ def plan_request(spec: EvalSpec, run_id: str, grants: Grants, placement: Placeme
         no_progress_s=spec.no_progress_timeout,
         grace_s=placement.grace_s,
         report_s=placement.report_s,
-        equivalent_command=equivalent_command(spec),
+        equivalent_command=equivalent_command(spec, in_pod=placement.in_pod),
     )
 
 

@@ -166,6 +166,8 @@ class Fingerprint(Part):
     batch_size: JsonValue = None
     device: str | None = None
     image: str | None = None
+    task_sources: JsonValue = None
+    """Repositories that task files came from: ``url``, ``path`` and the resolved ``commit``."""
 
 
 class Timings(Part):

@@ -27,7 +27,9 @@ from pydantic import (
 
 from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.spec.base import EnvName, EnvValue, SpecModel, check_no_literal_secret_env, check_text
+from airflow_provider_lmeval.spec.data import OwnData
 from airflow_provider_lmeval.spec.models import Model
+from airflow_provider_lmeval.spec.sources import TaskSource
 from airflow_provider_lmeval.spec.unitxt import UnitxtArtifacts, UnitxtRecipe
 
 if TYPE_CHECKING:
@@ -69,6 +71,10 @@ class EvalSpec(SpecModel):
     """Custom unitxt artifacts that recipes refer to."""
     include_paths: tuple[str, ...] = ()
     """Directories with lm-eval task YAML files, as the run sees them."""
+    data: tuple[OwnData, ...] = ()
+    """Your own data, each a task of its own."""
+    task_sources: tuple[TaskSource, ...] = ()
+    """Further places with lm-eval task YAML files: git repositories, directories, ConfigMaps."""
     num_fewshot: NonNegativeInt | None = None
     """Examples in each prompt; default: what each task asks for."""
     limit: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -145,13 +151,24 @@ class EvalSpec(SpecModel):
 
     @model_validator(mode="after")
     def _check_contradictions(self) -> Self:
-        if not self.tasks and not self.unitxt:
-            raise ValueError("tasks: nothing to evaluate; name a task, a suite (`suite:NAME`) or a unitxt recipe")
+        if not self.tasks and not self.unitxt and not self.data:
+            raise ValueError(
+                "tasks: nothing to evaluate; name a task, a suite (`suite:NAME`), a unitxt recipe or data of your own"
+            )
+        self._check_names()
         check_no_literal_secret_env(self.env)
         self._check_documents()
         self._check_batch()
         self._check_chat()
         return self
+
+    def _check_names(self) -> None:
+        """Refuse two tasks of one name: of their results only one would be kept."""
+        names = [task if isinstance(task, str) else str(task["task"]) for task in self.tasks]
+        for name in [*(recipe.task_name for recipe in self.unitxt), *(data.name for data in self.data)]:
+            if name in names:
+                raise ValueError(f"two tasks are called {name!r}: give the recipe or the data another name")
+            names.append(name)
 
     def _check_documents(self) -> None:
         if self.samples is not None and self.limit is not None:
@@ -278,7 +295,8 @@ def describe(error: ValidationError) -> str:
 
 _UNION_TAGS = frozenset(
     {"hf", "vllm", "local-completions", "local-chat-completions", "openai-completions", "openai-chat-completions"}
-    | {"watsonx_llm", "textsynth", "other", "int", "str", "constrained-str", "constrained-int", "constrained-float"}
+    | {"watsonx_llm", "textsynth", "git", "directory", "config_map", "other"}
+    | {"int", "str", "constrained-str", "constrained-int", "constrained-float"}
 )
 
 

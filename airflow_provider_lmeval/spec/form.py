@@ -22,7 +22,10 @@ MODEL_FIELDS = (
 
 SECTIONS = {
     "Model": (),
-    "What to evaluate": ("tasks", "unitxt", "artifacts", "include_paths", "num_fewshot", "limit", "samples", "metadata"),
+    "What to evaluate": (
+        "tasks", "unitxt", "artifacts", "data", "task_sources", "include_paths", "num_fewshot", "limit", "samples",
+        "metadata",
+    ),
     "Prompts": ("apply_chat_template", "system_instruction", "fewshot_as_multiturn", "gen_kwargs"),
     "Running": (
         "batch_size", "max_batch_size", "device", "seed", "bootstrap_iters", "checkpoint", "use_cache", "timeout",
@@ -97,7 +100,7 @@ def _unset(name: str, value: Any) -> bool:
 def _default(name: str) -> Any:
     default = EvalSpec.model_fields[name].get_default()
     if name == "seed" or default == ():
-        return None if name in ("seed", "unitxt") else []
+        return None if name in ("seed", "unitxt", "data", "task_sources") else []
     return default.model_dump(mode="json", exclude_defaults=True) if hasattr(default, "model_dump") else default
 
 

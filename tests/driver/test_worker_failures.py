@@ -57,10 +57,23 @@ def test_a_corrupt_checkpoint(tmp_path):
 
 
 def test_a_data_file_that_is_not_there(tmp_path):
-    message = fail(tmp_path, "dataset", inline_tasks=[own_task(**data("/nowhere/data.jsonl"))])
+    message = fail(tmp_path, "dataset", inline_tasks=[own_task(**data(tmp_path / "none.jsonl"))])
 
-    assert "/nowhere/data.jsonl" in message
+    assert "none.jsonl" in message
     assert "'own'" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dataset_path": "text", "dataset_kwargs": {"data_files": "/proc/self/environ"}}, "'/proc/self/environ'"),
+        ({"metric_list": [{"metric": "/tmp/program", "aggregation": "mean"}]}, "'/tmp/program'"),
+    ],
+)
+def test_a_group_cannot_have_its_tasks_read_secrets_or_run_programs(tmp_path, change, words):
+    group = {"group": "g", "task": [{"task": "tiny_mc"} | change]}
+
+    assert words in fail(tmp_path, "code_denied", inline_tasks=[group])
 
 
 def test_data_that_cannot_be_parsed(tmp_path):

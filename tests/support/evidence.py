@@ -100,6 +100,7 @@ def document(tasks: Data | None = None, *, run_id: str = "candidate-1", **change
             "batch_size": 8,
             "device": "cpu",
             "image": None,
+            "task_sources": [],
         },
         "timings": {"started": 1.0e9, "ended": 1.0e9 + 12.5, "seconds": 12.5, "phases": {"evaluating": 9.0}},
         "files": {"logs": ["logs/stderr.log"]},

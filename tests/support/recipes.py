@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from airflow_provider_lmeval.wire import Request
@@ -47,5 +48,5 @@ def entry(card: str | dict[str, Any], task: str = "colours", /, **recipe: Any) -
 
 def request(*entries: dict[str, Any], **changes: Any) -> Request:
     """Return a request for recipes and nothing else."""
-    defaults = {"run_id": "test", "spec_hash": "0" * 64, "model": "hf", "model_args": {}}
+    defaults = {"run_id": "test", "spec_hash": "0" * 64, "model": "hf", "model_args": {}, "data_roots": [gettempdir()]}
     return Request(**{**defaults, "unitxt": list(entries), **changes})

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import gettempdir
 from typing import IO, Any
 
 from airflow_provider_lmeval.wire import Request, RunDir
@@ -40,6 +41,7 @@ def tiny_request(*tasks: str, **changes: Any) -> Request:
     evaluate = {"device": "cpu", "batch_size": 8, **changes.pop("evaluate", {})}
     model_args = {"pretrained": str(tiny_model()), "dtype": "float32", **changes.pop("model_args", {})}
     defaults = {"run_id": "test", "spec_hash": "0" * 64, "model": "hf", "include_paths": [str(tiny_tasks())]}
+    defaults |= {"data_roots": [gettempdir()]}
     return Request(**{**defaults, "tasks": list(tasks), "model_args": model_args, "evaluate": evaluate, **changes})
 
 

@@ -17,6 +17,7 @@ from airflow_provider_lmeval.backends.kubernetes.view import DEFAULT_LIMITS, Lim
 from airflow_provider_lmeval.errors import BackendError, ConfigError
 from airflow_provider_lmeval.plan import Grants, Placement, plan_request
 from airflow_provider_lmeval.plan.batch import smaller_batch
+from airflow_provider_lmeval.plan.data import config_maps
 from airflow_provider_lmeval.plan.pod import Manifest, PodRun, complete
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.pod import PodSettings
@@ -46,6 +47,7 @@ class Prepared:
     """A run that can be started.
 
     :param packed: its request. :param nonce: of its status token.
+    :param config_maps: names of ConfigMaps with task files, by where the pod has them.
     """
 
     run_id: str
@@ -55,6 +57,7 @@ class Prepared:
     settings: PodSettings
     task: TaskRun = field(default_factory=TaskRun)
     timeout_s: float | None = None
+    config_maps: Mapping[str, str] = field(default_factory=dict)
 
     def manifest(
         self, name: str, namespace: str, given: Mapping[str, Any] | None = None, container: str = "base"
@@ -75,6 +78,7 @@ class Prepared:
             nonce=self.nonce,
             timeout_s=self.timeout_s,
             owner=self.task.owner,
+            config_maps=self.config_maps,
         )
         return complete(run, self.settings, given, container)
 
@@ -102,6 +106,7 @@ def prepare(
         status_server=status_server(secret, run_id, nonce, entrance),
         grace_s=max(1.0, settings.grace_period / 2),  # the rest is for storing what is finished
         report_s=settings.report_interval,
+        in_pod=True,
     )
     request = plan_request(spec, run_id, grants, placement)
     request = replace(request, evaluate=smaller_batch(request.evaluate, task.out_of_memory))
@@ -114,12 +119,14 @@ def prepare(
         settings=settings,
         task=task,
         timeout_s=min(limits) if limits else None,
+        config_maps=config_maps(spec),
     )
 
 
 def pod_grants(grants: Grants, settings: PodSettings) -> Grants:
-    """Return the permissions inside a pod: it sees the variables that its Secrets give, and none of the worker's."""
-    return replace(grants, env=grants.env | frozenset(settings.env_secrets))
+    """Return the permissions inside a pod: it sees the variables that its Secrets give, and the volumes mounted in it."""
+    volumes = tuple(claim.path for claim in settings.volumes)
+    return replace(grants, env=grants.env | frozenset(settings.env_secrets), data_roots=(*grants.data_roots, *volumes))
 
 
 def pod_store(settings: PodSettings, shared: str | None) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_lmeval.driver.worker.plain import plain
@@ -29,6 +29,7 @@ class Evaluator:
     :param settings: how to evaluate. :param hashes: of what decides each task's scores, by name.
     :param progress: told which task is under way. :param attempts: counts requests that had to be sent again.
     :param allow_code: unsafe tasks may run.
+    :param origins: where the data of tasks come from that the driver wrote itself, by name; see ``make_record``.
     """
 
     lm: Any
@@ -38,6 +39,7 @@ class Evaluator:
     progress: Progress
     attempts: Attempts
     allow_code: bool
+    origins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def one_by_one(self, tasks: Mapping[str, Any]) -> Iterator[tuple[Record, list[dict[str, Any]]]]:
         """Evaluate one task after the other; yield each one's record and sample rows when it is done.
@@ -67,6 +69,7 @@ class Evaluator:
                 seconds=seconds / len(tasks),
                 model=self.model,
                 repeated=repeated if len(tasks) == 1 or not repeated else None,
+                origin=self.origins.get(name),
             )
             yield made, results["samples"][name]
             self.progress.end()

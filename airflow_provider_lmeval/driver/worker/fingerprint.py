@@ -40,11 +40,18 @@ def versions(request: Request) -> dict[str, str]:
     return found
 
 
-def task_fingerprint(task: Any, rows: list[dict[str, Any]], task_hash: str, task_version: Any) -> dict[str, Any]:
+def task_fingerprint(
+    task: Any,
+    rows: list[dict[str, Any]],
+    task_hash: str,
+    task_version: Any,
+    origin: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return one task's part.
 
     :param task: lm-eval's task object, evaluated. :param rows: its sample rows, one per document and filter.
     :param task_hash: lm-eval's own. :param task_version: of the task's definition.
+    :param origin: ``path``, ``name`` and ``fingerprint`` of the data, if lm-eval read them from a copy.
     """
     generation = task.get_config("generation_kwargs") if task.get_config("output_type") == "generate_until" else None
     return {
@@ -56,7 +63,9 @@ def task_fingerprint(task: Any, rows: list[dict[str, Any]], task_hash: str, task
         "num_fewshot": plain(task.get_config("num_fewshot")),
         "generation_kwargs": sha(generation) if generation else None,
         "filters": sorted({row["filter"] for row in rows}),
-        "dataset": {
+        "dataset": dict(origin)
+        if origin
+        else {
             "path": plain(getattr(task, "DATASET_PATH", None)),
             "name": plain(getattr(task, "DATASET_NAME", None)),
             "fingerprint": plain(getattr(task.eval_docs, "_fingerprint", None)),
@@ -71,12 +80,14 @@ def run_fingerprint(
     tasks: Mapping[str, Any],
     chat_template: str | None,
     batch_size: Any,
+    sources: list[dict[str, str]],
 ) -> dict[str, Any]:
     """Return the whole fingerprint.
 
     :param model: the result's ``model`` part. :param tasks: what :func:`task_fingerprint` returned, by name.
     :param chat_template: hash of the template, if one is applied.
     :param batch_size: of all tasks, or ``mixed``.
+    :param sources: repositories that task files came from, with their commits.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -92,6 +103,7 @@ def run_fingerprint(
         "system_instruction": sha(settings.system_instruction) if settings.system_instruction else None,
         "batch_size": batch_size,
         "device": model.get("device"),
+        "task_sources": sources,
         "image": os.environ.get("LMEVAL_IMAGE"),
     }
 

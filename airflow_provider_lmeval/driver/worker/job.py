@@ -7,15 +7,18 @@ result of it.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 from airflow_provider_lmeval.driver.redact import Redactor
-from airflow_provider_lmeval.driver.worker import endpoint, model, permissions
+from airflow_provider_lmeval.driver.worker import endpoint, model, own_data, permissions
+from airflow_provider_lmeval.driver.worker.dataset_guard import guard_datasets
 from airflow_provider_lmeval.driver.worker.evaluate import Evaluator, aggregate, set_seeds
 from airflow_provider_lmeval.driver.worker.events import Events
 from airflow_provider_lmeval.driver.worker.fingerprint import run_fingerprint, sha, versions
+from airflow_provider_lmeval.driver.worker.git_source import Fetched, fetch_sources
 from airflow_provider_lmeval.driver.worker.identity import LocalIdentity, local_places
 from airflow_provider_lmeval.driver.worker.plain import plain
 from airflow_provider_lmeval.driver.worker.progress import Progress
@@ -43,6 +46,7 @@ class Job:
     def __init__(self, request: Request, run: RunDir, events: Events, redactor: Redactor) -> None:
         self.phase = Phase.PREPARING
         self._request = request
+        self._sources: list[Fetched] = []
         self._run = run
         self._events = events
         self._redactor = redactor
@@ -62,6 +66,7 @@ class Job:
         records = Records(self._run, self._redactor, log_samples=self._settings.log_samples)
         _ = self._identity  # starts reading weights
         self._begin(Phase.LOADING_TASKS)
+        self._fetch_sources()
         loaded = self._loaded
         self._take_over(records)
         if missing := {name: task for name, task in loaded.tasks.items() if name not in self._done}:
@@ -71,6 +76,12 @@ class Job:
         self._begin(Phase.SAVING)
         self._write(groups)
         self._events.finished()
+
+    def _fetch_sources(self) -> None:
+        """Fetch task files from elsewhere; from then on they are task files like any others."""
+        self._sources = fetch_sources(self._request, self._run.scratch / "sources")
+        places = [*self._request.include_paths, *(str(source.directory) for source in self._sources)]
+        self._request = dataclasses.replace(self._request, include_paths=places)
 
     @cached_property
     def _settings(self) -> Settings:
@@ -84,14 +95,19 @@ class Job:
     @cached_property
     def _loaded(self) -> Loaded:
         log_as_lm_eval()
-        generated: list[str] = []
+        generated = list(self._own_data.include_paths)
         if self._request.unitxt:
             from airflow_provider_lmeval.driver.worker import unitxt
 
-            generated = unitxt.prepare(self._request, self._run.scratch / "unitxt")
+            generated += unitxt.prepare(self._request, self._run.scratch / "unitxt")
         set_seeds(self._settings)
         set_up_templates(sandboxed=not self._request.allow_code_execution)
+        guard_datasets(self._request, self._run.root)
         return load_tasks(self._request, self._settings, generated)
+
+    @cached_property
+    def _own_data(self) -> own_data.Prepared:
+        return own_data.prepare(self._request, self._run.root, self._run.scratch / "data")
 
     @cached_property
     def _hashes(self) -> dict[str, str]:
@@ -151,6 +167,7 @@ class Job:
             progress=progress,
             attempts=attempts,
             allow_code=self._request.allow_code_execution,
+            origins=self._own_data.origins,
         )
         one_call = self._request.checkpoint == "none"
         self._keep(evaluator.together(missing) if one_call else evaluator.one_by_one(missing), records)
@@ -173,7 +190,13 @@ class Job:
             "config": self._config(),
             "versions": self._versions,
             "fingerprint": run_fingerprint(
-                self._request, self._settings, self._model, fingerprints, self._chat_template, self._batch_size()
+                self._request,
+                self._settings,
+                self._model,
+                fingerprints,
+                self._chat_template,
+                self._batch_size(),
+                [source.origin() for source in self._sources],
             ),
         }
         self._run.scratch.mkdir(parents=True, exist_ok=True)

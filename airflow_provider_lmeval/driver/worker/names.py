@@ -43,12 +43,12 @@ def find(request: Request, metadata: dict[str, Any], generated: list[str]) -> Fo
     :raises RunFailedError: ``unknown_task``, ``code_denied``, or ``bad_spec`` for a directory that does not exist.
     """
     _check_directories(request)
-    asked = [*request.tasks, *(recipe["task"] for recipe in request.unitxt)]
+    asked = [*request.tasks, *(recipe["task"] for recipe in request.unitxt), *(data["name"] for data in request.data)]
     needed = [name for name in (*asked, *_members(request.inline_tasks)) if not _is_file(name)]
     manager = _manager(request, needed, metadata, generated)
     entries = _entries(manager.task_index, _resolved(manager, needed))
     if not request.allow_code_execution:
-        check_unsafe([entry.cfg or {} for entry in entries] + request.inline_tasks)
+        check_unsafe([*(entry.cfg or {} for entry in entries), *flat(request.inline_tasks)])
         _check_files(_foreign(entries), generated)
     specs: list[Any] = []
     for name in asked:
@@ -56,7 +56,7 @@ def find(request: Request, metadata: dict[str, Any], generated: list[str]) -> Fo
         specs += [spec for spec in found if spec not in specs]
     specs += request.inline_tasks
     own = [spec for spec in specs if isinstance(spec, dict)] + [entry.cfg for entry in _foreign(entries)]
-    return Found(manager, specs, own)
+    return Found(manager, specs, flat(own))
 
 
 def _check_directories(request: Request) -> None:
@@ -137,6 +137,17 @@ def _entries(index: dict[str, Any], names: list[str]) -> list[Any]:
         is_tag = entry.yaml_path is None and entry.cfg is None
         waiting += entry.tags if is_tag else _members([entry.cfg or {}])
     return [found[name] for name in sorted(found)]
+
+
+def flat(configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return configurations and those that groups among them hold, at any depth."""
+    found, waiting = [], list(configs)
+    while waiting:
+        config = waiting.pop(0)
+        found.append(config)
+        members = config.get("task")
+        waiting += [member for member in members if isinstance(member, dict)] if isinstance(members, list) else []
+    return found
 
 
 def _members(configs: list[dict[str, Any]]) -> list[str]:

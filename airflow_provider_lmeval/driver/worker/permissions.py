@@ -27,7 +27,7 @@ def check_model_code(request: Request) -> None:
     """
     asked = request.evaluate.get("trust_remote_code") or request.model_args.get("trust_remote_code")
     if asked and not request.allow_code_execution:
-        raise _denied("trust_remote_code runs code that comes with the model or dataset.")
+        raise denied("trust_remote_code runs code that comes with the model or dataset.")
 
 
 def check_yaml_code(path: Path) -> None:
@@ -37,7 +37,7 @@ def check_yaml_code(path: Path) -> None:
     :raises RunFailedError: ``code_denied``.
     """
     if _imports_functions(path, set()):
-        raise _denied(f"{path} imports Python functions (!function).")
+        raise denied(f"{path} imports Python functions (!function).")
 
 
 def check_unsafe(configs: Iterable[Mapping[str, Any]]) -> None:
@@ -61,7 +61,7 @@ def check_unsafe_tasks(tasks: Mapping[str, Any]) -> None:
 
 def _refuse_unsafe(names: Iterable[str]) -> None:
     if unsafe := sorted(names):
-        raise _denied(f"{', '.join(unsafe)}: lm-eval marks such tasks as unsafe, they execute what the model writes.")
+        raise denied(f"{', '.join(unsafe)}: lm-eval marks such tasks as unsafe, they execute what the model writes.")
 
 
 def lm_eval_tasks() -> Path:
@@ -103,5 +103,9 @@ def _included(root: Any) -> list[str]:
     return [node.value for value in values for node in _nodes(value) if isinstance(node.value, str)]
 
 
-def _denied(what: str) -> RunFailedError:
+def denied(what: str) -> RunFailedError:
+    """Return the error for what needs permission to execute code.
+
+    :param what: a sentence that names it.
+    """
     return RunFailedError(f"{what} {_REMEDY}", Cause.CODE_DENIED)

@@ -105,6 +105,7 @@ def make_record(
     seconds: float,
     model: Mapping[str, Any],
     repeated: int | None = 0,
+    origin: Mapping[str, Any] | None = None,
 ) -> Record:
     """Return the record of an evaluated task.
 
@@ -112,6 +113,7 @@ def make_record(
     :param settings: see :meth:`Records.finished`. :param seconds: what it took. :param model: the result's ``model``
         part.
     :param repeated: requests that had to be sent again; None where that is not known of this task alone.
+    :param origin: where the data come from, if not from where lm-eval read them.
     """
     rows = results["samples"][name]
     metrics, direction = results["results"][name], directions(task, results["higher_is_better"].get(name) or {})
@@ -137,7 +139,7 @@ def make_record(
         "settings": settings,
         "document": plain(document),
         "raw": {"metrics": exact_metrics(metrics), "higher_is_better": plain(direction)},
-        "fingerprint": task_fingerprint(task, rows, task_hash, version),
+        "fingerprint": task_fingerprint(task, rows, task_hash, version, origin),
         "config": plain(results["configs"].get(name) or {}),
         "model": dict(model),
     }

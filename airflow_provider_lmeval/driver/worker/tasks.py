@@ -9,11 +9,12 @@ from __future__ import annotations
 import copy
 import difflib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_lmeval.driver.worker.causes import came_through
 from airflow_provider_lmeval.driver.worker.names import Found, find
-from airflow_provider_lmeval.driver.worker.permissions import check_unsafe_tasks
+from airflow_provider_lmeval.driver.worker.permissions import check_unsafe_tasks, denied, is_lm_evals
 from airflow_provider_lmeval.driver.worker.settings import Settings
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Cause, Request
@@ -40,7 +41,7 @@ def load_tasks(request: Request, settings: Settings, generated: list[str]) -> Lo
     """
     metadata = {**request.model_args, **(settings.metadata or {})}  # in this order, as EvaluatorConfig merges them
     found = find(request, metadata, generated)
-    _check_metrics(found)
+    _check_metrics(found, allow_code=request.allow_code_execution)
     loaded = _load(found)
     tasks: dict[str, Any] = loaded["tasks"]
     if not tasks:
@@ -103,19 +104,30 @@ def _build(manager: Any, spec: str | dict[str, Any]) -> list[Any]:
     return [groups[name]] if name in groups else list(loaded["tasks"].values())
 
 
-def _check_metrics(found: Found) -> None:
-    """Refuse metrics that do not exist: lm-eval fails on them later, as ``KeyError: None``."""
+def _check_metrics(found: Found, *, allow_code: bool) -> None:
+    """Refuse metrics that do not exist: lm-eval fails on them later, as ``KeyError: None``.
+
+    A metric that lm-eval does not know is a program which the ``evaluate`` library looks for on this machine and on the Hub.
+    """
     for config in found.own:
         for metric in config.get("metric_list") or []:
             name = metric.get("metric") if isinstance(metric, dict) else None
-            if isinstance(name, str) and "/" not in name and not config.get("process_results"):  # "/": from !function
-                _check_metric(config.get("task"), name, bool(metric.get("hf_evaluate")))
+            if not isinstance(name, str):
+                continue
+            foreign = bool(metric.get("hf_evaluate"))
+            if not allow_code and (foreign or ("/" in name and not is_lm_evals(Path(name)))):
+                raise denied(
+                    f"task {config.get('task')!r}: the metric {name!r} is a program of the `evaluate` library."
+                )
+            if "/" not in name and not config.get("process_results"):  # "/": from !function
+                _check_metric(config.get("task"), name, foreign and allow_code, allow_code=allow_code)
 
 
-def _check_metric(task: Any, name: str, hf_evaluate: bool) -> None:
+def _check_metric(task: Any, name: str, hf_evaluate: bool, *, allow_code: bool) -> None:
+    import lm_eval.api.metrics  # noqa: F401 - registers them
     from lm_eval.api.registry import get_metric, metric_registry
 
-    if get_metric(name, hf_evaluate) is None:
+    if name not in metric_registry and not (allow_code and get_metric(name, hf_evaluate) is not None):
         near = difflib.get_close_matches(name, list(metric_registry.keys()), n=3)
         hint = (
             f"Did you mean {', '.join(near)}?" if near else f"lm-eval has {', '.join(sorted(metric_registry.keys()))}."

@@ -26,8 +26,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_lmeval.driver.worker.data_files import Roots, digest
 from airflow_provider_lmeval.driver.worker.unitxt_catalog import Catalog, bad_spec, is_id, open_catalog
-from airflow_provider_lmeval.driver.worker.unitxt_files import digest
 from airflow_provider_lmeval.driver.worker.unitxt_guard import guard
 from airflow_provider_lmeval.driver.worker.unitxt_rules import TYPE, Rules
 from airflow_provider_lmeval.driver.worker.unitxt_walk import Walk
@@ -73,7 +73,7 @@ def prepare(request: Request, directory: Path) -> list[str]:
     """
     installed = install(request, directory)
     os.environ.update(installed.env)
-    guard(_rules(request))
+    guard(_rules(request, directory))
     return [str(path) for path in installed.include_paths]
 
 
@@ -97,7 +97,7 @@ def install(request: Request, directory: Path) -> Installed:
     for name, artifact in _custom(request).items():
         _add(catalog, name, artifact)
     for entry, recipe in zip(request.unitxt, recipes, strict=True):
-        _check(recipe, catalog, request)
+        _check(recipe, catalog, _rules(request, directory))
         _write_task(tasks, entry["task"], recipe)
     if request.evaluate.get("gen_kwargs"):
         log.warning(
@@ -106,8 +106,12 @@ def install(request: Request, directory: Path) -> Installed:
     return Installed([tasks], [entry["task"] for entry in request.unitxt], _environment(request, catalog))
 
 
-def _rules(request: Request) -> Rules:
-    return Rules(allow_code=request.allow_code_execution, allow_online=request.allow_online)
+def _rules(request: Request, directory: Path) -> Rules:
+    return Rules(
+        allow_code=request.allow_code_execution,
+        allow_online=request.allow_online,
+        roots=Roots.of(request, directory),
+    )
 
 
 def _entries(request: Request) -> Iterator[dict[str, Any]]:
@@ -185,9 +189,8 @@ def _add(catalog: Catalog, name: str, artifact: dict[str, Any]) -> None:
     catalog.write(name, artifact)
 
 
-def _check(recipe: dict[str, Any], catalog: Catalog, request: Request) -> None:
+def _check(recipe: dict[str, Any], catalog: Catalog, rules: Rules) -> None:
     """Check all a recipe refers to, and mark its card with the content of the data files."""
-    rules = _rules(request)
     walk = Walk(catalog, rules)
     for key in (*ARTIFACTS, "metrics"):
         value = recipe.get(key, [])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_lmeval.driver.worker.unitxt_files import FileDeniedError, UrlDeniedError, data_files
+from airflow_provider_lmeval.driver.worker.data_files import FileDeniedError, Roots, UrlDeniedError, data_files
 from airflow_provider_lmeval.driver.worker.unitxt_types import LOADERS, SAFE_TYPES, why_not
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Cause
@@ -45,10 +45,12 @@ class Rules:
 
     :param allow_code: every artifact is fine.
     :param allow_online: loaders may read URLs.
+    :param roots: where loaders may read files.
     """
 
     allow_code: bool = False
     allow_online: bool = False
+    roots: Roots = field(default_factory=Roots)
     files: set[Path] = field(default_factory=set)
     """The local files that checked loaders read."""
 
@@ -70,7 +72,7 @@ class Rules:
 
     def _check_loader(self, kind: str, node: dict[str, Any], where: str) -> None:
         try:
-            self.files.update(data_files(kind, node, allow_online=self.allow_online))
+            self.files.update(data_files(kind, node, self.roots, allow_online=self.allow_online))
         except FileDeniedError as error:
             if not self.allow_code:
                 raise code_denied(where, kind, str(error)) from None

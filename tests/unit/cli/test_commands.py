@@ -61,6 +61,18 @@ def test_a_wrong_spec_is_exit_status_2(spec: Path, text: str, words: str, capsys
     assert words in told.out + told.err
 
 
+def test_bad_rows_are_told_by_line_where_the_file_can_be_read(spec: Path, capsys) -> None:
+    rows = spec.with_name("mine.csv")
+    rows.write_text('question,choices,answer\n"1 + 1?","[""1"", ""2""]",1\n"2 + 2?","[""3"", ""4""]",2\n')
+    text = "model: {type: hf, pretrained: /m}\ndata: [{name: mine, path: %s}]\n"
+
+    spec.write_text(text % rows)
+    assert main(["validate", str(spec)]) == 2
+    assert f"{rows}: line 3: column 'answer' is '2'; answer_is: index allows 0 to 1 [data]" in capsys.readouterr().out
+    spec.write_text(text % "/nowhere/mine.csv")
+    assert main(["validate", str(spec)]) == 0
+
+
 def test_a_run_that_cannot_start_says_why(spec: Path, capsys) -> None:
     pytest.importorskip("lm_eval", reason="without lm-eval the message is another")
     assert main(["run", str(spec)]) == 2

@@ -12,6 +12,7 @@ from airflow_provider_lmeval.gate import Rule, RuleSet, health
 from airflow_provider_lmeval.get_provider_info import get_provider_info
 from airflow_provider_lmeval.plan import Grants, check
 from airflow_provider_lmeval.spec import EvalSpec
+from airflow_provider_lmeval.spec.data import METRICS, Columns, OwnData
 from airflow_provider_lmeval.spec.evaluation import REFUSED
 from airflow_provider_lmeval.spec.models import TYPED_MODELS
 from airflow_provider_lmeval.spec.pod import PodSettings
@@ -45,6 +46,16 @@ def test_every_model_type_is_documented() -> None:
 
 def test_every_refused_option_is_documented() -> None:
     assert [name for name in REFUSED if f"`{name}`" not in page("spec.md")] == []
+
+
+def test_every_field_of_own_data_and_every_kind_of_task_source_is_documented() -> None:
+    text = re.sub(r"```.*?```", "", page("data.md"), flags=re.DOTALL)
+    told = set(re.findall(r"`([^`]+)`", text)) | {"name", "columns"}
+    kinds = ("git", "config_map", "directory")
+    assert set(OwnData.model_fields) <= told
+    assert {f"columns.{name}" for name in Columns.model_fields} <= told
+    assert {name for names in METRICS.values() for name in names} <= told
+    assert set(kinds) <= set(table(page("data.md")))
 
 
 def test_every_rule_field_and_policy_is_documented() -> None:
@@ -96,7 +107,12 @@ def test_every_example_of_a_spec_is_valid(text: str) -> None:
     whole = {"model": {"type": "hf", "pretrained": "/models/candidate"}} | data
     if "tasks" not in whole and "unitxt" not in whole:
         whole["tasks"] = ["arc_easy"]
-    granted = Grants(online=True, code_execution=True, env=frozenset({"OPENAI_API_KEY"}))
+    granted = Grants(
+        online=True,
+        code_execution=True,
+        env=frozenset({"OPENAI_API_KEY"}),
+        git_hosts=frozenset({"github.com"}),
+    )
     assert [problem for problem in check(EvalSpec.parse(whole), granted) if problem.level == "error"] == []
 
 

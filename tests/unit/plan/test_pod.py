@@ -256,3 +256,14 @@ def test_a_pods_name_follows_from_its_run_and_its_predecessor() -> None:
 )
 def test_after_running_out_of_memory_the_batch_is_halved(evaluate: dict, tries: int, expected: dict) -> None:
     assert smaller_batch(evaluate, tries) == expected
+
+
+def test_configmaps_with_task_files_are_mounted_read_only() -> None:
+    pod = manifest(config_maps={"/opt/lmeval-tasks/mine": "mine"})
+    (volume,) = [each for each in pod["spec"]["volumes"] if each.get("configMap")]
+
+    assert volume["configMap"] == {"name": "mine"}
+    assert {"name": volume["name"], "mountPath": "/opt/lmeval-tasks/mine", "readOnly": True} in base(pod)[
+        "volumeMounts"
+    ]
+    assert violations(pod) == []
