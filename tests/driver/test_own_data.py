@@ -49,11 +49,11 @@ def own(name="colours", **fields):
     return {"name": name, "prompt": PROMPT, **CHOOSES, **fields}
 
 
-def run(place, *data, online=False, **fields):
+def run(place, *data, online=False, env=None, **fields):
     """Evaluate as a run does: from the spec over the wire to the worker; files of the test's directory may be read."""
     spec = EvalSpec.parse({**LIMITS, "data": data, "allow_online": online, **fields})
     grants = Grants(online=online, data_roots=(str(place),))
-    return evaluate(place / "run", plan_request(spec, "run-1", grants, Placement()))
+    return evaluate(place / "run", plan_request(spec, "run-1", grants, Placement()), **(env or {}))
 
 
 def refusal(place, *data, **fields):
@@ -62,9 +62,16 @@ def refusal(place, *data, **fields):
     return worker.failure
 
 
+def cached(rows, cache):
+    """Put rows into the cache of ``datasets`` as the Hub's ``org/quiz``."""
+    child = ROOT / "tests" / "support" / "children" / "caches_dataset.py"
+    subprocess.run([sys.executable, child, rows, cache, "org/quiz"], env=environment(), check=True, capture_output=True)
+    return {"HF_DATASETS_CACHE": str(cache)}
+
+
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
-    """One run over the same twenty questions as CSV and, shuffled, as JSON lines; with examples; and as generation."""
+    """One run over the same twenty questions as CSV, shuffled as JSON lines and dataset; with examples; as generation."""
     place = tmp_path_factory.mktemp("own")
     shuffled = random.Random(3).sample(THINGS, len(THINGS))
     lines = [{"thing": t, "choices": list(COLOURS), "colour": COLOURS.index(FACTS[t])} for t in shuffled]
@@ -78,7 +85,9 @@ def evaluated(tmp_path_factory):
         {"name": "lines", "path": as_json, "prompt": PROMPT, "columns": {"question": "thing", "answer": "colour"}},
         own("shots", path=as_csv, num_fewshot=2, fewshot=shots),
         {"name": "said", "path": as_csv, "prompt": PROMPT, **said, "metrics": ["exact_match", "chrf"]},
+        {"name": "hub", "dataset": "org/quiz", "prompt": PROMPT, "columns": {"question": "thing", "answer": "colour"}},
         log_samples=True,
+        env=cached(as_json, place / "cache"),
     )
 
 
@@ -101,9 +110,11 @@ def test_answers_that_the_model_writes_are_compared_without_surrounding_space(ev
 
 
 def test_the_same_questions_in_another_order_and_format_are_the_same_data(evaluated):
-    colours, lines = (evaluated.evaluation["fingerprint"]["tasks"][name] for name in ("colours", "lines"))
+    tasks = evaluated.evaluation["fingerprint"]["tasks"]
+    colours, lines, hub = (tasks[name] for name in ("colours", "lines", "hub"))
 
-    assert colours["version"] == lines["version"]
+    assert colours["version"] == lines["version"] == hub["version"]
+    assert hub["dataset"]["path"] == "org/quiz"
     assert colours["dataset"]["fingerprint"] == lines["dataset"]["fingerprint"]
     assert colours["dataset"]["fingerprint"].startswith(f"sha256:{colours['version']}")
     assert (colours["documents"], colours["targets"]) == (lines["documents"], lines["targets"])

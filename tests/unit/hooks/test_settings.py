@@ -108,3 +108,19 @@ def test_settings_of_the_driver_reach_its_pod(environ) -> None:
     pod = LMEvalHook("eval").settings.pod_settings({"status_port": 9000})
     found = (pod.status_port, pod.status_tls_secret, pod.report_interval, pod.image_pull_policy)
     assert found == (9000, "tls", 60, "Always")
+
+
+def test_hosts_and_directories_are_lists_that_become_permissions() -> None:
+    settings = resolve({"allowed_git_hosts": "Git.example.com, h:8443", "allowed_data_roots": "/data,/mnt/x"})
+    assert settings.grants.git_hosts == {"git.example.com", "h:8443"}
+    assert settings.grants.data_roots == ("/data", "/mnt/x")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("allowed_git_hosts", "https://h"), ("allowed_git_hosts", "me@h"), ("allowed_git_hosts", "*")]
+    + [("allowed_data_roots", value) for value in ("data", "/", "/data/../etc")],
+)
+def test_a_host_or_directory_that_would_allow_something_else_is_named(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        resolve({name: value})
