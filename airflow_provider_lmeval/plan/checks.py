@@ -222,14 +222,15 @@ def _outside(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
     paths = [source.path for data in spec.data for source in (data, data.fewshot) if source and source.path]
     model = spec.model.lm_eval_args().get("pretrained")
     own = (source.path for source in spec.task_sources if isinstance(source, DirectorySource))
-    roots = [*grants.data_roots, *spec.include_paths, *own, *([model] if isinstance(model, str) else [])]
+    named = [*spec.include_paths, *own, *([model] if isinstance(model, str) and model.startswith("/") else [])]
+    roots = [*grants.data_roots, *named]
     outside = [path for path in paths if not any(PurePosixPath(path).is_relative_to(root) for root in roots)]
     if outside:
         yield Problem(
             "data-root",
             "warning",
             f"data: {_some(outside)}: outside the directories that data are read from ({', '.join(roots) or 'none'}); "
-            "the administrator adds them to [lmeval] allowed_data_roots.",
+            "the administrator adds them to [lmeval] allowed_data_roots. `airflow-lmeval run` also reads beside the spec.",
         )
 
 
