@@ -95,6 +95,7 @@ def _handler(root: Path, requests: list[str]) -> type[BaseHTTPRequestHandler]:
             if self.path.startswith("/moved/"):
                 self.send_response(302)
                 self.send_header("Location", self.path.removeprefix("/moved"))
+                self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
             path, _, query = self.path.partition("?")
