@@ -121,6 +121,18 @@ _OPTIONS: dict[str, tuple[str, str, str | None, str]] = {
         None,
         "Ask drivers for progress at their pods' addresses, not through the API server. Inside the cluster only.",
     ),
+    "pod": (
+        "string",
+        "",
+        '{"queue_name": "evaluations", "image_pull_secrets": ["registry"]}',
+        "Defaults for pods, as JSON: fields of ``PodSettings``. Connection and task override them field by field.",
+    ),
+    "local_gpu": (
+        "string",
+        "",
+        '{"count": 2, "strategy": "data"}',
+        "Devices of local runs, as JSON, and how they share an evaluation. Default: the first that is found.",
+    ),
     "pod_ttl": ("float", "86400", None, "Seconds after which ``airflow lmeval reap`` removes pods that have ended."),
 }
 

@@ -190,6 +190,8 @@ class Request(Document):
     :param status_server: ``{"host", "port", "token_sha256"}`` to serve the status over HTTP, or None; with ``tls``, which is
         ``{"certificate", "key", "client_ca"}``, names of files, over HTTPS. With ``client_ca`` callers need a certificate.
     :param slots: ``{"directory", "count"}``: wait as *New* until one of ``count`` lock files is free, or None.
+    :param parallel: how devices share it: ``{"count", "strategy", "processes", "launcher", "model_args", "package", "heads",
+        "required"}`` (``plan/parallel.py``), or None if nobody has asked for any.
     :param timeout_s: end the evaluation after so many seconds (cause ``deadline``), or None.
     :param no_progress_s: end it after so many seconds without any progress (cause ``hung``), or None.
     :param grace_s: seconds between SIGTERM and SIGKILL.
@@ -221,6 +223,7 @@ class Request(Document):
     store: dict[str, Any] | None = None
     status_server: dict[str, Any] | None = None
     slots: dict[str, Any] | None = None
+    parallel: dict[str, Any] | None = None
     timeout_s: float | None = None
     no_progress_s: float | None = None
     grace_s: float = 10.0

@@ -36,6 +36,13 @@ GRACE_ENV = "LMEVAL_GRACE_S"
 GRACE_S = 30.0
 """Kubernetes' default for it."""
 
+ENV_FROM_FILES_ENV = "LMEVAL_ENV_FROM_FILES"
+"""Variable with a JSON object ``{NAME: path}``: the driver sets NAME to the file's content, which is a secret."""
+CA_FILES_ENV = "LMEVAL_CA_FILES"
+"""Variable with a JSON list of files with CA certificates to trust beside those of the image."""
+MOUNTED_ENV = "LMEVAL_MOUNTED"
+"""Variable with a JSON list of what must be there before anything starts: ``{"path", "origin", "writable"}``."""
+
 MAX_ENV_REQUEST = 32 * 1024
 """Largest packed request to put into the environment, in bytes: it is part of the pod, and of every event about it."""
 MAX_CONFIGMAP_REQUEST = 900_000

@@ -25,8 +25,10 @@ from airflow_provider_lmeval.backends.base import Backend, Handle
 from airflow_provider_lmeval.errors import BackendError, RunFailedError, RunNotFoundError, SpecError, WrongHostError
 from airflow_provider_lmeval.plan import Grants, Placement, Problem, check, plan_request, raise_errors, same_task
 from airflow_provider_lmeval.plan.data import task_directories
+from airflow_provider_lmeval.plan.parallel import check_parallel
 from airflow_provider_lmeval.results import EvalResult
 from airflow_provider_lmeval.spec import EvalSpec
+from airflow_provider_lmeval.spec.pod_parts import Gpu
 from airflow_provider_lmeval.store import Store, has_connection
 from airflow_provider_lmeval.wire import Cause, Reason, RunDir, State, Status
 
@@ -44,6 +46,7 @@ class LocalBackend(Backend):
     :param max_runs: evaluations running at once on this machine; others wait as *New*.
     :param grace_s: seconds a cancelled run gets to stop by itself.
     :param report_s: seconds between two lines of progress in a run's log.
+    :param gpu: devices of a run and how they share it; None: the first that the worker finds.
     """
 
     name = "local"
@@ -57,12 +60,14 @@ class LocalBackend(Backend):
         max_runs: int = 4,
         grace_s: float = 10.0,
         report_s: float = 10.0,
+        gpu: Gpu | None = None,
     ) -> None:
         self.directory = Path(directory).expanduser().absolute()
         self.results_uri = results_uri
         self.python = python or sys.executable
         self.max_runs = max_runs
         self.grace_s, self.report_s = grace_s, report_s
+        self.gpu = gpu
 
     @cached_property
     def store(self) -> Store:
@@ -71,6 +76,7 @@ class LocalBackend(Backend):
 
     def check(self, spec: EvalSpec, grants: Grants) -> list[Problem]:
         problems = check(spec, grants, lm_eval_version=interpreter.probe(self.python).lm_eval)
+        problems += check_parallel(spec, self.gpu) if self.gpu else []
         raise_errors(problems)
         interpreter.check(self.python, spec.model.type)
         task_directories(spec)
@@ -128,6 +134,7 @@ class LocalBackend(Backend):
             slots={"directory": str(self.directory / "slots"), "count": self.max_runs},
             grace_s=self.grace_s,
             report_s=self.report_s,
+            gpu=self.gpu,
         )
         run_dir.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         run_dir.status.unlink(missing_ok=True)

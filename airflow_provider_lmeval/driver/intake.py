@@ -92,6 +92,11 @@ def _check_services(request: Request) -> None:
         _require(_is(request.status_server, token_sha256=str), "status_server", found, '{"token_sha256": hex, ...}')
         port = request.status_server.get("port") or 0
         _require(isinstance(port, int) and 0 <= port <= 65535, "status_server.port", port, "0 to 65535")
+    if request.parallel is not None:
+        fits = _is(request.parallel, count=int, processes=int, model_args=dict, required=bool)
+        _require(
+            fits and request.parallel["processes"] >= 1, "parallel", request.parallel, "what plan/parallel.py makes"
+        )
     if request.slots is not None:
         fits = _is(request.slots, directory=str, count=int) and request.slots["count"] >= 1
         _require(fits, "slots", request.slots, '{"directory": path, "count": 1 or more}')

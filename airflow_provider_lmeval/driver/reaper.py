@@ -45,7 +45,7 @@ class Reaper:
         :param command: arguments, no shell. :param options: of ``subprocess.Popen``.
         :raises OSError: it cannot be started.
         """
-        options |= {"start_new_session": True, "preexec_fn": _die_with_parent()}
+        options |= {"start_new_session": True, "preexec_fn": die_with_parent()}
         process = subprocess.Popen(command, **options)
         self._mine[process.pid] = process
         return process
@@ -69,7 +69,7 @@ class Reaper:
             self.collect()
 
 
-def _die_with_parent() -> Callable[[], None]:
+def die_with_parent() -> Callable[[], None]:
     """Return a ``preexec_fn``: one prepared system call, which needs no lock another thread may hold at the fork."""
     parent = os.getpid()
 

@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from airflow_provider_lmeval.driver import environment, outcome
+from airflow_provider_lmeval.driver import environment, mounts, outcome
 from airflow_provider_lmeval.driver.cgroup import oom_kills
 from airflow_provider_lmeval.driver.child import Child
 from airflow_provider_lmeval.driver.interrupt import Interrupt
@@ -139,6 +139,8 @@ class Supervisor:
         """Evaluate; turn everything that can go wrong into an outcome."""
         try:
             self._clear_last_attempt()
+            if self._pod:
+                mounts.prepare(os.environ, self._run.scratch)
             with self._directory_for_temporaries() as tmp:
                 variables, document = self._resolve(tmp)
                 self._console.say(f"equivalent command: {shlex.join(self._request.equivalent_command) or 'none'}")

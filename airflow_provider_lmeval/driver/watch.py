@@ -86,7 +86,7 @@ class Watch:
                 self._console.say(f"task finished: {task}")
                 self._on_task(task)
             case {"event": "failed"}:
-                self._seen.failed = reported(event)
+                self._seen.failed = self._seen.failed or reported(event)  # others may follow from the first
             case {"event": "finished"}:
                 self._seen.finished = True
 

@@ -76,6 +76,7 @@ def make_backend(
     *,
     pod: Mapping[str, Any] | None = None,
     cluster: Cluster | None = None,
+    gpu: Any = None,
 ) -> Backend:
     """Build a backend.
 
@@ -84,12 +85,13 @@ def make_backend(
     :param results_uri: store to use instead of the one the settings name.
     :param pod: fields of ``PodSettings`` that come before those of the settings.
     :param cluster: where pods run instead of where the settings say.
+    :param gpu: devices of a local run instead of those of the settings: a number, or fields of ``spec.pod_parts.Gpu``.
     :raises ConfigError: there is no such backend.
     """
     chosen = name or settings.backend
     uri = results_uri or settings.results_uri
     if chosen == "local":
-        return _local(settings, uri)
+        return _local(settings, uri, gpu)
     if chosen == "kubernetes":
         return _kubernetes(settings, uri, pod, cluster)
     if chosen == "memory":
@@ -99,8 +101,9 @@ def make_backend(
     raise ConfigError(f"backend: there is no {chosen!r}; choose one of {', '.join(BACKENDS)}")
 
 
-def _local(settings: Settings, results_uri: str) -> LocalBackend:
+def _local(settings: Settings, results_uri: str, gpu: Any) -> LocalBackend:
     from airflow_provider_lmeval.backends.local import LocalBackend
+    from airflow_provider_lmeval.spec.pod import PodSettings
 
     return LocalBackend(
         directory=settings.local_dir,
@@ -109,6 +112,7 @@ def _local(settings: Settings, results_uri: str) -> LocalBackend:
         max_runs=settings.max_local_runs,
         grace_s=settings.grace_period,
         report_s=settings.report_interval,
+        gpu=PodSettings.parse({"gpu": settings.local_gpu if gpu is None else gpu}).gpu,
     )
 
 

@@ -6,6 +6,7 @@ Read when a task or trigger runs, never at import. An unknown or malformed key i
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_lmeval.spec.pod import PodSettings
 
 SECTION = "lmeval"
-CONNECTION_ONLY = frozenset({"pod", "script", "status_secret"})
+CONNECTION_ONLY = frozenset({"script", "status_secret"})
 """Settings that are no option of the configuration section."""
 
 
@@ -58,7 +59,9 @@ class Settings(BaseModel):
     status_by_pod_ip: bool = False
     pod_ttl: float = Field(default=86400.0, ge=0)
     pod: dict[str, Any] | None = None
-    """Defaults for pods (connection only): fields of ``spec.pod.PodSettings``."""
+    """Defaults for pods: fields of ``spec.pod.PodSettings``."""
+    local_gpu: dict[str, Any] | None = None
+    """Devices of local runs: ``count`` and ``strategy`` of ``spec.pod_parts.Gpu``."""
     status_secret: SecretStr | None = None
     """From which status tokens are made: the connection's password."""
     script: dict[str, Any] | None = None
@@ -84,6 +87,16 @@ class Settings(BaseModel):
         if wrong := [root for root in roots if not root.startswith("/") or ".." in root.split("/") or root == "/"]:
             raise ValueError(f"{', '.join(wrong)}: give absolute directories below the root, without '..'")
         return roots
+
+    @field_validator("pod", "local_gpu", mode="before")
+    @classmethod
+    def _decode(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"is not JSON: {error}") from None
 
     def pod_settings(self, own: Mapping[str, Any] | None = None) -> PodSettings:
         """Return what pods get: what a DAG says, else the connection, else the configuration.
@@ -152,10 +165,15 @@ def resolve(extras: Mapping[str, Any] | None = None, source: str = "configuratio
     """
     configured = {name: _configured(name) for name in Settings.model_fields if name not in CONNECTION_ONLY}
     own = {name: value for name, value in (extras or {}).items() if value is not None and value != ""}
+    known = {name: value for name, value in configured.items() if value not in (None, "")}
     try:
-        return Settings.model_validate(
-            {k: v for k, v in configured.items() if v not in (None, "")} | own
-        ).with_defaults()
+        found = Settings.model_validate(known | own)
+        if (
+            found.pod and "pod" in known and "pod" in own
+        ):  # field by field: a connection adds to what holds for everybody
+            everybody = Settings.model_validate({"pod": known["pod"]}).pod or {}
+            found = found.model_copy(update={"pod": everybody | found.pod})
+        return found.with_defaults()
     except ValidationError as error:
         lines = "; ".join(_told(each) for each in error.errors())
         raise ConfigError(

@@ -46,6 +46,8 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
     :param gate_rules: rules of the gate to come, as ``LMEvalGateOperator`` takes them: the log warns before anything runs
         if the evaluation is too small for them. (templated)
     :param gate_baseline: the gate's baseline, which knows how many documents there are. (templated)
+    :param gpu: accelerators: how many, or ``{"count", "strategy"}``: how they share the evaluation. In Kubernetes the
+        same as ``kubernetes["gpu"]``; a local run takes the first device without it.
     :param kubernetes: for the backend ``kubernetes``: fields of :class:`~airflow_provider_lmeval.spec.pod.PodSettings` and
         any argument of KubernetesPodOperator. (those that are templated there)
     :raises SpecError: at parse time, for a constant spec that cannot be right.
@@ -69,6 +71,7 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         poll_interval: float | None = None,
         gate_rules: Any | None = None,
         gate_baseline: Mapping[str, Any] | str | Any | None = None,
+        gpu: int | Mapping[str, Any] | None = None,
         kubernetes: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -82,7 +85,8 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         self.poll_interval = poll_interval
         self.gate_rules = as_data(gate_rules)
         self.gate_baseline = gate_baseline
-        self.kubernetes = dict(kubernetes or {})
+        self.gpu = gpu
+        self.kubernetes = ({} if gpu is None else {"gpu": gpu}) | dict(kubernetes or {})
         self._inner: EvalPodOperator | None = None
         if is_constant(self.spec):
             parse_constant(self.spec)

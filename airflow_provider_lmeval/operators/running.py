@@ -43,13 +43,14 @@ class RunsEvaluation(_Operator):
     lmeval_conn_id: str | None
     poll_interval: Any
     backend: str | None = None
+    gpu: Any = None
     resume_method = "resume"
     _run_id: str | None = None
     _handle: Handle | None = None
     _killed = False
 
     def _backend(self) -> Backend:
-        return make_backend(LMEvalHook(self.lmeval_conn_id).settings, self.backend, self.results_uri)
+        return make_backend(LMEvalHook(self.lmeval_conn_id).settings, self.backend, self.results_uri, gpu=self.gpu)
 
     def _start(self, context: Any, backend: Backend, spec: EvalSpec, name: str, grants: Grants) -> Handle:  # noqa: ARG002
         """Start the run, or find it.

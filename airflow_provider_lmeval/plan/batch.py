@@ -9,14 +9,14 @@ from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.spec import EvalSpec, OtherModel
 
 FIRST_LIMIT = 64
-"""Where the halving of an automatic batch size starts when the spec names no largest: lm-eval's own default."""
+"""Where the halving of an automatic batch size, or one that the device decides, starts when the spec names no largest."""
 
 
 @dataclass(frozen=True)
 class BatchRules:
     """The administrator's batch sizes, for all backends.
 
-    :param default: for specs that say nothing; None leaves the spec's own default, 1.
+    :param default: for specs that say nothing; None leaves it to the device.
     :param maximum: the largest; None is none.
     :param policy: what becomes of a larger one: ``cap`` takes the largest, ``error`` refuses.
     """
@@ -45,10 +45,12 @@ def allowed_batch(spec: EvalSpec, rules: BatchRules) -> tuple[EvalSpec, list[str
         changes["batch_size"] = most
         told.append(_above("batch_size", asked, rules))
     largest = spec.max_batch_size
-    if most and ((isinstance(asked, str) and not largest) or (largest or 0) > most):
+    if most and ((not isinstance(asked, int) and not largest) or (largest or 0) > most):
         changes["max_batch_size"] = most
         told.append(
-            _above("max_batch_size", largest, rules) if largest else f"batch_size: {asked} tries {most} at most"
+            _above("max_batch_size", largest, rules)
+            if largest
+            else f"batch_size: {asked or 'what fits the device'}, {most} at most ([lmeval] max_batch_size)"
         )
     return (spec.model_copy(update=changes) if changes else spec), told
 
@@ -84,8 +86,8 @@ def smaller_batch(evaluate: dict[str, Any], out_of_memory: int) -> dict[str, Any
     """
     if not out_of_memory:
         return evaluate
-    size, largest = evaluate.get("batch_size") or 1, evaluate.get("max_batch_size")
-    if isinstance(size, str) and not size.isdecimal():
+    size, largest = evaluate.get("batch_size"), evaluate.get("max_batch_size")
+    if size is None or (isinstance(size, str) and not size.isdecimal()):
         return evaluate | {"max_batch_size": _halved(largest or FIRST_LIMIT, out_of_memory)}
     return evaluate | {"batch_size": _halved(int(size), out_of_memory)}
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_lmeval.plan.data import task_directories
+from airflow_provider_lmeval.plan.parallel import launch_prefix
 from airflow_provider_lmeval.plan.suites import split_tasks
 from airflow_provider_lmeval.spec import EvalSpec
 
@@ -14,18 +16,20 @@ _JSON = ("gen_kwargs", "samples", "metadata")
 _FLAGS = ("log_samples", "predict_only", "write_out", "check_integrity")
 
 
-def equivalent_command(spec: EvalSpec, *, in_pod: bool = False) -> list[str]:
+def equivalent_command(spec: EvalSpec, parallel: Mapping[str, Any] | None = None, *, in_pod: bool = False) -> list[str]:
     """Return argv of the command-line tool for a spec.
 
     Suites, inline tasks and one's own data are named; their YAML would have to lie in an ``--include_path``. Secrets stay
     references. lm-eval has no option for ``bootstrap_iters``, so bootstrapped standard errors may differ.
 
+    :param parallel: ``Request.parallel``: its launcher and model arguments are part of the command.
     :param in_pod: ConfigMaps with task files are mounted.
     """
     names, inline = split_tasks(spec)
     shown = [*names, *(str(task.get("group") or task["task"]) for task in inline), *(r.task_name for r in spec.unitxt)]
     shown += [data.name for data in spec.data]
-    argv = ["lm-eval", "run", "--model", spec.model.type, "--model_args", _json(spec.model.lm_eval_args())]
+    model_args = spec.model.lm_eval_args() | (dict(parallel["model_args"]) if parallel else {})
+    argv = [*launch_prefix(parallel), "run", "--model", spec.model.type, "--model_args", _json(model_args)]
     data = spec.to_data()
     argv += ["--tasks", *shown]
     argv += [part for name in _VALUES if name in data for part in (f"--{name}", str(data[name]))]

@@ -3,30 +3,21 @@
 A user may bring a pod of their own: a template, a whole spec, arguments of KubernetesPodOperator. So nothing here builds a
 pod from nothing; :func:`complete` fills in what an evaluation needs and the given pod does not say. What comes out passes
 Pod Security *restricted*, runs under any user id, and holds no secret: credentials are references to Secrets, and of the
-status token there is only the digest in the request.
+status token there is only the digest in the request. The container is ``pod_container``'s, what it mounts ``pod_volumes``'.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.plan.names import task_key
-from airflow_provider_lmeval.plan.pod_parts import add, fill, mount
+from airflow_provider_lmeval.plan.pod_container import REQUEST_VOLUME, equip
+from airflow_provider_lmeval.plan.pod_parts import Manifest, PodRun, fill
+from airflow_provider_lmeval.plan.pod_volumes import managed_claims, service_ca
 from airflow_provider_lmeval.spec.pod import PodSettings
-from airflow_provider_lmeval.wire_pod import (
-    GRACE_ENV,
-    MAX_CONFIGMAP_REQUEST,
-    MAX_ENV_REQUEST,
-    REQUEST_ENV,
-    REQUEST_FILE_ENV,
-    RUN_DIR_ENV,
-)
-
-Manifest = dict[str, Any]
+from airflow_provider_lmeval.wire_pod import MAX_ENV_REQUEST
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "airflow-provider-lmeval"
@@ -46,43 +37,16 @@ CONTAINER = f"{ANNOTATIONS}container"
 OWNER = tuple(f"{ANNOTATIONS}{name}" for name in ("dag-id", "dag-run-id", "task-id", "map-index"))
 """Annotations that name the task instance in full, for the reaper; labels would be shortened."""
 
-WORK = "/lmeval"
-DRIVER = "/opt/lmeval-driver"
-REQUEST = "/etc/lmeval-request"
-REQUEST_VOLUME = "lmeval-request"
-STATUS_TLS = "/etc/lmeval-tls"
-"""Where a pod sees the Secret that makes its driver speak HTTPS."""
+POD_TTL = f"{ANNOTATIONS}pod-ttl"
+"""Seconds that the reaper leaves the pod after it has ended."""
+QUEUE = "kueue.x-k8s.io/queue-name"
+QUEUE_PRIORITY = "kueue.x-k8s.io/priority-class"
+"""Labels that Kueue reads (Kueue: "Run Plain Pods")."""
+
 LONGEST_S = 7 * 24 * 3600
 """No pod without an end, even if nobody has said when."""
 DEADLINE_MARGIN_S = 900
 """What a pod may take beyond the evaluation's own time limit, to load and to store: the driver's limit is to act first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PodRun:
-    """What a pod is told about its run.
-
-    :param run_id: of the run. :param name: of the pod. :param namespace: of the pod.
-    :param request: the packed request.
-    :param image: of the container, which the result's fingerprint names.
-    :param spec_hash: of the spec. :param max_tries: of the task, or None outside Airflow.
-    :param nonce: from which, with a secret, the status token is made.
-    :param timeout_s: seconds in which the evaluation has to end, or None.
-    :param owner: dag id, DAG run id, task id, map index; empty outside Airflow.
-    :param config_maps: names of ConfigMaps with task files, by where they are mounted.
-    """
-
-    run_id: str
-    name: str
-    namespace: str
-    request: str
-    image: str
-    spec_hash: str
-    max_tries: int | None = None
-    nonce: str = ""
-    timeout_s: float | None = None
-    owner: tuple[str, ...] = field(default=())
-    config_maps: Mapping[str, str] = field(default_factory=dict)
 
 
 def complete(
@@ -96,16 +60,14 @@ def complete(
     """
     pod: Manifest = {"apiVersion": "v1", "kind": "Pod"} | deepcopy(dict(given or {}))
     spec = pod.setdefault("spec", {})
-    _identify(pod, run, container)
+    _identify(pod, run, settings, container)
     containers = spec.setdefault("containers", [])
     if not containers:
         containers.append({})
     base = containers[0]
     base["name"] = container
     fill(spec, _pod_defaults(run, settings))
-    _equip(spec, base, run, settings)
-    if settings.driver == "copy":
-        _bring_driver(spec, base, settings)
+    equip(spec, base, run, settings)
     for each in [*spec.get("initContainers", []), *containers]:
         fill(each, {"securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}})
     return pod
@@ -150,15 +112,33 @@ def config_map(pod: Manifest, packed: str) -> Manifest | None:
     }
 
 
-def _identify(pod: Manifest, run: PodRun, container: str) -> None:
+def companions(run: PodRun, settings: PodSettings) -> list[Manifest]:
+    """Return what has to be there before the pod and is created where it is missing: claims, a ConfigMap."""
+    labels, notes = _labels(run), _owner(run)
+    found = managed_claims(settings, run, labels, notes)
+    certificates = service_ca(settings, run.namespace, {MANAGED_BY: MANAGER})
+    return [*found, certificates] if certificates else found
+
+
+def _labels(run: PodRun) -> dict[str, str]:
+    return {MANAGED_BY: MANAGER, RUN_LABEL: run.run_id, TASK_LABEL: task_key(run.run_id)}
+
+
+def _owner(run: PodRun) -> dict[str, str]:
+    return dict(zip(OWNER, run.owner, strict=False))
+
+
+def _identify(pod: Manifest, run: PodRun, settings: PodSettings, container: str) -> None:
     meta = pod["metadata"] = dict(pod.get("metadata") or {}) | {"name": run.name, "namespace": run.namespace}
-    labels = {MANAGED_BY: MANAGER, RUN_LABEL: run.run_id, TASK_LABEL: task_key(run.run_id)}
+    queue = {QUEUE: settings.queue_name, QUEUE_PRIORITY: settings.workload_priority_class}
+    chosen = dict(settings.labels) | {name: value for name, value in queue.items() if value}
     notes = {SPEC_HASH: run.spec_hash, NONCE: run.nonce, CONTAINER: container}
     if run.max_tries is not None:
         notes[MAX_TRIES] = str(run.max_tries)
-    notes |= dict(zip(OWNER, run.owner, strict=False))
-    meta["labels"] = (meta.get("labels") or {}) | labels
-    meta["annotations"] = (meta.get("annotations") or {}) | notes
+    if settings.pod_ttl is not None:
+        notes[POD_TTL] = f"{settings.pod_ttl:g}"
+    meta["labels"] = chosen | (meta.get("labels") or {}) | _labels(run)
+    meta["annotations"] = settings.annotations | (meta.get("annotations") or {}) | notes | _owner(run)
 
 
 def _pod_defaults(run: PodRun, settings: PodSettings) -> Manifest:
@@ -172,8 +152,21 @@ def _pod_defaults(run: PodRun, settings: PodSettings) -> Manifest:
         "activeDeadlineSeconds": deadline_seconds(settings, run.timeout_s),
         "terminationGracePeriodSeconds": settings.grace_period,
         "securityContext": security,
-        "nodeSelector": dict(settings.node_selector),
+        **_placement(settings),
+    }
+
+
+def _placement(settings: PodSettings) -> Manifest:
+    """Return what decides where and when the pod runs, and as whom."""
+    return {
+        "nodeSelector": (settings.gpu.node_selector if settings.gpu else {}) | settings.node_selector,
+        "affinity": dict(settings.affinity),
         "tolerations": [dict(toleration) for toleration in settings.tolerations],
+        "priorityClassName": settings.priority_class_name,
+        "runtimeClassName": settings.runtime_class_name,
+        "schedulerName": settings.scheduler_name,
+        "serviceAccountName": settings.service_account_name,
+        "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
     }
 
 
@@ -186,103 +179,5 @@ def deadline_seconds(settings: PodSettings, timeout_s: float | None) -> int:
         return settings.active_deadline_seconds
     if timeout_s is None:
         return LONGEST_S
-    return min(LONGEST_S, int(timeout_s + settings.startup_timeout) + DEADLINE_MARGIN_S)
-
-
-def _equip(spec: Manifest, base: Manifest, run: PodRun, settings: PodSettings) -> None:
-    """Give the evaluation's container its image, command, environment, resources and volumes."""
-    fill(
-        base,
-        {
-            "image": run.image,
-            "imagePullPolicy": settings.image_pull_policy,
-            "command": [settings.python, "-m", "airflow_provider_lmeval.driver"],
-            "terminationMessagePolicy": "FallbackToLogsOnError",
-            "ports": [{"name": "lmeval-status", "containerPort": settings.status_port}],
-            "resources": _resources(settings),
-        },
-    )
-    _request(spec, base, run)
-    mount(spec, base, "lmeval-work", WORK, {"emptyDir": {}})
-    mount(spec, base, "lmeval-tmp", "/tmp", {"emptyDir": {}})  # noqa: S108 - a volume of the pod's own
-    if settings.status_tls_secret:
-        mount(
-            spec,
-            base,
-            "lmeval-tls",
-            STATUS_TLS,
-            {"secret": {"secretName": settings.status_tls_secret}},
-            {"readOnly": True},
-        )
-    if settings.shm_size:
-        memory = {"emptyDir": {"medium": "Memory", "sizeLimit": settings.shm_size}}
-        mount(spec, base, "lmeval-shm", "/dev/shm", memory)  # noqa: S108
-    for index, claim in enumerate(settings.volumes):
-        options: Manifest = {"subPath": claim.sub_path} if claim.sub_path else {}
-        options |= {"readOnly": True} if claim.read_only else {}
-        source = {"persistentVolumeClaim": {"claimName": claim.claim}}
-        mount(spec, base, f"lmeval-claim-{index}", claim.path, source, options)
-    for index, (path, name) in enumerate(run.config_maps.items()):
-        mount(spec, base, f"lmeval-tasks-{index}", path, {"configMap": {"name": name}}, {"readOnly": True})
-    for name, value in _environment(base, settings).items():
-        add(base, "env", {"name": name, "value": value})
-    for name, key in settings.env_secrets.items():
-        reference = {"secretKeyRef": {"name": key.secret, "key": key.key}}
-        add(base, "env", {"name": name, "valueFrom": reference})
-
-
-def _resources(settings: PodSettings) -> Manifest:
-    gpu = {settings.gpu.resource: str(settings.gpu.count)} if settings.gpu else {}
-    memory = {"memory": settings.memory} if settings.memory else {}
-    cpu = {"cpu": settings.cpu} if settings.cpu else {}
-    return {"requests": gpu | memory | cpu, "limits": gpu | memory} if gpu or memory or cpu else {}
-
-
-def _environment(base: Manifest, settings: PodSettings) -> dict[str, str]:
-    """Return variables for any user id: nothing may be written but below these paths."""
-    return {
-        "HOME": WORK,
-        "HF_HOME": settings.cache.path if settings.cache else f"{WORK}/huggingface",
-        RUN_DIR_ENV: f"{WORK}/run",
-        GRACE_ENV: str(settings.grace_period),
-        "LMEVAL_IMAGE": base["image"],
-    }
-
-
-def _request(spec: Manifest, base: Manifest, run: PodRun) -> None:
-    """Hand over the request: in the environment, or by a ConfigMap that the pod waits for."""
-    if len(run.request) <= MAX_ENV_REQUEST:
-        add(base, "env", {"name": REQUEST_ENV, "value": run.request})
-        return
-    if len(run.request) > MAX_CONFIGMAP_REQUEST:
-        raise SpecError(
-            f"the request of run {run.run_id} has {len(run.request)} bytes packed, more than the {MAX_CONFIGMAP_REQUEST} "
-            "that fit into a ConfigMap. Put task definitions and unitxt artifacts into files on a volume or in the image, "
-            "and name their directory in include_paths"
-        )
-    mount(spec, base, REQUEST_VOLUME, REQUEST, {"configMap": {"name": run.name}}, {"readOnly": True})
-    add(base, "env", {"name": REQUEST_FILE_ENV, "value": f"{REQUEST}/request"})
-
-
-def _bring_driver(spec: Manifest, base: Manifest, settings: PodSettings) -> None:
-    """Copy the driver's files, which need only a Python, from another image."""
-    if not settings.driver_image:
-        raise SpecError(
-            "kubernetes.driver: 'copy' needs an image to copy the driver from; set driver_image there or "
-            "[lmeval] driver_image, to any image with airflow-provider-lmeval"
-        )
-    bringer: Manifest = {
-        "name": "lmeval-driver",
-        "image": settings.driver_image,
-        "command": ["python3", "-m", "airflow_provider_lmeval.driver.copy", DRIVER],
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-    }
-    fill(bringer, {"imagePullPolicy": settings.image_pull_policy})
-    spec["initContainers"] = [bringer, *spec.get("initContainers", [])]
-    mount(spec, bringer, "lmeval-driver", DRIVER, {"emptyDir": {}})
-    mount(spec, base, "lmeval-driver", DRIVER, {"emptyDir": {}}, {"readOnly": True})
-    given = next((each for each in base["env"] if each["name"] == "PYTHONPATH"), None)
-    if given is not None:
-        base["env"].remove(given)
-    path = ":".join(filter(None, (DRIVER, (given or {}).get("value"))))
-    add(base, "env", {"name": "PYTHONPATH", "value": path})
+    start = settings.startup_timeout + settings.pull_timeout
+    return min(LONGEST_S, int(timeout_s + start) + DEADLINE_MARGIN_S)

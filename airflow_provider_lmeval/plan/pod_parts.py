@@ -1,11 +1,39 @@
-"""Small operations on a pod's manifest that keep what is there."""
+"""What a pod is told about its run, and small operations on a manifest that keep what is there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodRun:
+    """What a pod is told about its run.
+
+    :param run_id: of the run. :param name: of the pod. :param namespace: of the pod.
+    :param request: the packed request.
+    :param image: of the container, which the result's fingerprint names.
+    :param spec_hash: of the spec. :param max_tries: of the task, or None outside Airflow.
+    :param nonce: from which, with a secret, the status token is made.
+    :param timeout_s: seconds in which the evaluation has to end, or None.
+    :param owner: dag id, DAG run id, task id, map index; empty outside Airflow.
+    :param config_maps: names of ConfigMaps with task files, by where they are mounted.
+    """
+
+    run_id: str
+    name: str
+    namespace: str
+    request: str
+    image: str
+    spec_hash: str
+    max_tries: int | None = None
+    nonce: str = ""
+    timeout_s: float | None = None
+    owner: tuple[str, ...] = field(default=())
+    config_maps: Mapping[str, str] = field(default_factory=dict)
 
 
 def fill(target: Manifest, defaults: Mapping[str, Any]) -> None:

@@ -9,8 +9,10 @@ from airflow_provider_lmeval.catalog import CATALOG_VERSION, catalog
 from airflow_provider_lmeval.plan.checks import Grants
 from airflow_provider_lmeval.plan.command import equivalent_command
 from airflow_provider_lmeval.plan.data import git_sources, own_task, task_directories
+from airflow_provider_lmeval.plan.parallel import plan_parallel
 from airflow_provider_lmeval.plan.suites import referenced, split_tasks
 from airflow_provider_lmeval.spec import EvalSpec
+from airflow_provider_lmeval.spec.pod_parts import Gpu
 from airflow_provider_lmeval.wire import Request
 
 
@@ -21,6 +23,7 @@ class Placement:
     :param store: ``{"url", "options"}`` of the results, or None to leave them in the run directory.
     :param slots: ``{"directory", "count"}`` of the machine's slots, or None.
     :param status_server: ``{"host", "port", "token_sha256"}``, or None.
+    :param gpu: the accelerators it gets, or None; ``gpu_required``: they were reserved for it.
     :param grace_s: seconds between SIGTERM and SIGKILL.
     :param report_s: seconds after which progress is worth another line in the run's log.
     :param in_pod: the run has a pod of its own, in which ConfigMaps are mounted.
@@ -29,6 +32,8 @@ class Placement:
     store: dict[str, Any] | None = None
     slots: dict[str, Any] | None = None
     status_server: dict[str, Any] | None = None
+    gpu: Gpu | None = None
+    gpu_required: bool = False
     grace_s: float = 10.0
     report_s: float = 10.0
     in_pod: bool = False
@@ -43,6 +48,7 @@ def plan_request(spec: EvalSpec, run_id: str, grants: Grants, placement: Placeme
     """
     names, inline = split_tasks(spec)
     known = catalog()
+    parallel = plan_parallel(spec.model.type, placement.gpu, required=placement.gpu_required)
     listed = [name for name in referenced(names, inline) if known.match(name)]
     return Request(
         run_id=run_id,
@@ -68,11 +74,12 @@ def plan_request(spec: EvalSpec, run_id: str, grants: Grants, placement: Placeme
         store=placement.store,
         slots=placement.slots,
         status_server=placement.status_server,
+        parallel=parallel,
         timeout_s=spec.timeout,
         no_progress_s=spec.no_progress_timeout,
         grace_s=placement.grace_s,
         report_s=placement.report_s,
-        equivalent_command=equivalent_command(spec, in_pod=placement.in_pod),
+        equivalent_command=equivalent_command(spec, parallel, in_pod=placement.in_pod),
     )
 
 

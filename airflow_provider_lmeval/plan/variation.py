@@ -35,7 +35,7 @@ def varied(spec: EvalSpec, *, fewshot_seed: int | None = None, batch_size: int |
     """Return the same evaluation with other few-shot examples and another batch size, which should change nothing.
 
     :param fewshot_seed: default: the spec's own plus one.
-    :param batch_size: default: half the spec's own, 2 instead of 1, and 8 instead of one found automatically.
+    :param batch_size: default: half the spec's own, 2 instead of 1, and 8 instead of one that the device decides.
     """
     seeds = list(spec.seeds)
     seeds[FEWSHOT] = (seeds[FEWSHOT] or 0) + 1 if fewshot_seed is None else fewshot_seed
@@ -43,7 +43,7 @@ def varied(spec: EvalSpec, *, fewshot_seed: int | None = None, batch_size: int |
     return EvalSpec.parse({**spec.to_data(), "seed": seeds, "batch_size": size})
 
 
-def _other(size: int | str) -> int:
-    if isinstance(size, str):
+def _other(size: int | str | None) -> int:
+    if not isinstance(size, int):
         return FIXED_BATCH
     return size // 2 if size > 1 else 2

@@ -81,8 +81,8 @@ class EvalSpec(SpecModel):
     """Only the first so many documents of each task, or a fraction below 1. For trying out: the gate refuses limits."""
     samples: dict[TaskName, tuple[NonNegativeInt, ...]] | None = None
     """Documents to evaluate, by task and index; excludes `limit`."""
-    batch_size: PositiveInt | Annotated[str, Field(pattern=r"^auto(:[1-9][0-9]*)?$")] = 1
-    """Requests at once: a number, `auto`, or `auto:N` to find the largest N times."""
+    batch_size: PositiveInt | Annotated[str, Field(pattern=r"^auto(:[1-9][0-9]*)?$")] | None = None
+    """Requests at once: a number, `auto`, or `auto:N` to find the largest N times; default: what suits the device."""
     max_batch_size: PositiveInt | None = None
     """Largest batch that `auto` may try."""
     device: Annotated[str, Field(pattern=r"^(cpu|mps(:\d+)?|cuda(:\d+)?|xpu(:\d+)?|hpu|npu(:\d+)?)$")] | None = None

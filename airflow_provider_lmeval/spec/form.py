@@ -38,7 +38,7 @@ SECTIONS = {
 
 DRAWN_AS: dict[str, dict[str, Any]] = {
     "limit": {"type": ["number", "null"], "minimum": 0},
-    "batch_size": {"type": "string", "default": "1"},
+    "batch_size": {"type": ["string", "null"]},
     "seed": {"type": ["integer", "null"]},
     "apply_chat_template": {"type": "boolean"},
     "system_instruction": {"type": ["string", "null"], "format": "multiline"},

@@ -22,7 +22,7 @@ def test_defaults_are_those_of_the_command_line():
     settings = settings_of({})
 
     assert settings.seeds == [0, 1234, 1234, 1234]
-    assert settings.batch_size == 1
+    assert settings.batch_size is None  # the device's
     assert settings.bootstrap_iters == 1000
 
 

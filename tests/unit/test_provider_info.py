@@ -63,7 +63,7 @@ def test_every_configuration_option_is_read_somewhere(option: str):
 
     readers = [file for file in PACKAGE.rglob("*.py") if file.name not in ("get_provider_info.py", "settings.py")]
     assert option in Settings.model_fields
-    assert any(re.search(rf"settings\.{option}\b|settings\.grants\b", file.read_text()) for file in readers)
+    assert any(re.search(rf"settings\.{option}(_settings)?\b|settings\.grants\b", file.read_text()) for file in readers)
 
 
 @pytest.mark.parametrize("option", sorted(INFO["config"]["lmeval"]["options"]))

@@ -27,6 +27,7 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 15.0
 PAGE = 250
 """Pods in one answer to a list: parsing more at once would hold up an event loop."""
+PLURALS = {"ConfigMap": "configmaps", "PersistentVolumeClaim": "persistentvolumeclaims"}
 MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -99,14 +100,31 @@ class Api:
         call = Call("POST", _pods(manifest["metadata"]["namespace"]), body=manifest)
         return dict((await self.send(call)).json())
 
-    async def create_config_map(self, manifest: Mapping[str, Any]) -> None:
-        """Create a ConfigMap, unless it is there."""
-        path = f"/api/v1/namespaces/{manifest['metadata']['namespace']}/configmaps"
+    async def create_missing(self, manifest: Mapping[str, Any]) -> bool:
+        """Create a ConfigMap or a claim, unless it is there. :returns: whether it was created."""
+        path = f"/api/v1/namespaces/{manifest['metadata']['namespace']}/{PLURALS[manifest['kind']]}"
         try:
             await self.send(Call("POST", path, body=manifest))
         except ClusterError as error:
             if error.status != 409:
                 raise
+            return False
+        return True
+
+    async def list_claims(self, namespace: str, selector: str) -> list[dict[str, Any]]:
+        """Return all claims with the labels."""
+        query = {"labelSelector": selector}
+        return list((await self.send(Call("GET", _claims(namespace), query))).json()["items"])
+
+    async def delete_claim(self, namespace: str, name: str) -> bool:
+        """Delete a claim, whose volume lasts until no pod uses it. :returns: whether it was there."""
+        try:
+            await self.send(Call("DELETE", f"{_claims(namespace)}/{name}"))
+        except ClusterError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
 
     async def delete_pod(self, namespace: str, name: str, uid: str, grace_s: int | None = None) -> bool:
         """Delete this very pod, and no other of its name. :returns: whether it was there."""
@@ -188,6 +206,10 @@ class Api:
 
 def _pods(namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/pods"
+
+
+def _claims(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/{PLURALS['PersistentVolumeClaim']}"
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

@@ -14,16 +14,19 @@ from typing import Any, TypeVar
 from airflow_provider_lmeval.backends.base import Backend, Handle
 from airflow_provider_lmeval.backends.kubernetes import collect, control, runs, sync
 from airflow_provider_lmeval.backends.kubernetes.api import Api
+from airflow_provider_lmeval.backends.kubernetes.claims import own_claims, remove_claims
 from airflow_provider_lmeval.backends.kubernetes.cluster import Cluster
 from airflow_provider_lmeval.backends.kubernetes.evidence import Evidence, gather
 from airflow_provider_lmeval.backends.kubernetes.interpret import status_of
 from airflow_provider_lmeval.backends.kubernetes.launch import Launch, is_usable, launch
 from airflow_provider_lmeval.backends.kubernetes.proxy import DriverProbe, Entrance
 from airflow_provider_lmeval.backends.kubernetes.runs import PodRef, Prepared, TaskRun
-from airflow_provider_lmeval.backends.kubernetes.view import Limits, PodView
+from airflow_provider_lmeval.backends.kubernetes.view import Limits, PodView, remember
 from airflow_provider_lmeval.errors import ClusterError
 from airflow_provider_lmeval.plan import Grants, Problem, check, raise_errors
-from airflow_provider_lmeval.plan.pod import RUN_LABEL, Manifest
+from airflow_provider_lmeval.plan.parallel import check_parallel
+from airflow_provider_lmeval.plan.pod import RUN_LABEL
+from airflow_provider_lmeval.plan.pod_parts import Manifest
 from airflow_provider_lmeval.results import EvalResult
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.pod import PodSettings
@@ -62,6 +65,7 @@ class KubernetesBackend(Backend):
         self.settings = settings or PodSettings()
         self.probe = DriverProbe(secret, direct, Entrance.of(self.settings, client_tls))
         self._evidence: dict[str, Evidence] = {}
+        self._seen: dict[str, PodView] = {}
 
     @cached_property
     def store(self) -> Store:
@@ -74,7 +78,7 @@ class KubernetesBackend(Backend):
         return self.settings.namespace or self.cluster.namespace(self.cluster.extras())
 
     def check(self, spec: EvalSpec, grants: Grants) -> list[Problem]:
-        problems = check(spec, runs.pod_grants(grants, self.settings))
+        problems = check(spec, runs.pod_grants(grants, self.settings)) + check_parallel(spec, self.settings.gpu)
         raise_errors(problems)
         self.store.check_writable()
         if self._pod_store() is None:
@@ -119,6 +123,7 @@ class KubernetesBackend(Backend):
             stem=run_id,
             packed=prepared.packed,
             manifest=lambda name: prepared.manifest(name, namespace),
+            companions=tuple(prepared.companions(namespace)),
         )
         return self.handle(run_id, self.launch(wanted))
 
@@ -140,7 +145,8 @@ class KubernetesBackend(Backend):
             namespace=meta.get("namespace", ""),
             name=meta.get("name", ""),
             uid=meta.get("uid", ""),
-            limits=Limits(self.settings.scheduling_timeout, self.settings.startup_timeout),
+            limits=Limits.of(self.settings),
+            claims=own_claims(self.settings, run_id) if pod else (),
             keep=keep,
             keep_on_kill=keep_on_kill,
             grace_s=float(spec.get("terminationGracePeriodSeconds", self.settings.grace_period)),
@@ -171,7 +177,8 @@ class KubernetesBackend(Backend):
         pod = PodRef.of(handle)
         if not pod.name:
             return control.stored(handle)
-        view = await control.look(api, pod, handle.run_id)
+        view = remember(await control.look(api, pod, handle.run_id), self._seen.get(pod.uid), time.time())
+        self._seen[pod.uid] = view
         try:
             driver = await self.probe.status(api, view)
         except ClusterError:
@@ -209,6 +216,12 @@ class KubernetesBackend(Backend):
             self.call(lambda api: control.mark_checked(api, pod), handle)
         elif pod.name:
             self.call(lambda api: api.delete_pod(pod.namespace, pod.name, pod.uid), handle)
+
+    def release_claims(self, handle: Handle) -> None:
+        """Remove the claims of a run that needs no further try."""
+        pod = PodRef.of(handle)
+        if pod.claims:
+            self.call(lambda api: remove_claims(api, pod.namespace, pod.claims), handle)
 
     def _pod_store(self) -> dict[str, Any] | None:
         url = self.store.url

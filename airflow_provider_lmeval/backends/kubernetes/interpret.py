@@ -12,18 +12,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from airflow_provider_lmeval.backends.kubernetes.view import DEFAULT_LIMITS, Limits, PodView
+from airflow_provider_lmeval.backends.kubernetes.waiting import Finding, describe_waiting, overdue
 from airflow_provider_lmeval.results.evidence import from_termination
 from airflow_provider_lmeval.wire import EXIT_CODES, Cause, Reason, State, Status
 from airflow_provider_lmeval.wire_pod import Termination
 
-Finding = tuple[Cause, str]
-
-PULL_PATIENCE_S = 180.0
-"""A registry may be down for a moment; the kubelet tries again by itself."""
-CONFIG_PATIENCE_S = 60.0
-"""A Secret or ConfigMap may be created a little later than the pod."""
-CLAIM_PATIENCE_S = 300.0
-"""Provisioning a volume takes seconds to minutes."""
 LOST_AFTER_S = 60.0
 """How long after its grace a pod may still be there before its node counts as lost: only a kubelet can end a pod."""
 
@@ -45,10 +38,6 @@ POD_REASONS = {
     "Preempting": (Cause.PREEMPTED, "the node needed its place for a critical pod"),
 }
 """``status.reason`` of failed pods; those that begin with ``OutOf`` mean that the node had no room after all."""
-HOPELESS_IMAGES = frozenset({"InvalidImageName", "ErrImageNeverPull"})
-PULLING = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError", "SignatureValidationFailed"}
-)
 _UNSTARTABLE = frozenset({"StartError", "ContainerCannotRun"})
 _BY_EXIT_CODE = {code: cause for cause, code in EXIT_CODES.items()}
 
@@ -68,17 +57,8 @@ def status_of(view: PodView, *, now: float, limits: Limits = DEFAULT_LIMITS, dri
     status = Status(run_id=view.run_id, started=view.started, updated=now, host=view.node)
     if view.running:
         return _with_progress(replace(status, state=State.RUNNING), driver)
-    state = State.NEW if view.scheduled is None else State.SCHEDULED
+    state = State.SUSPENDED if view.gates else State.NEW if view.scheduled is None else State.SCHEDULED
     return replace(status, state=state, message=describe_waiting(view))
-
-
-def describe_waiting(view: PodView) -> str:
-    """Return what a pod that does not run is waiting for."""
-    if view.waiting:
-        return f"{view.waiting}: {view.waiting_message}" if view.waiting_message else view.waiting
-    if view.unscheduled:
-        return f"waiting for a node: {view.unscheduled}"
-    return "waiting for a node" if view.scheduled is None else f"starting on node {view.node}"
 
 
 def last_words(view: PodView) -> Termination | None:
@@ -98,7 +78,7 @@ def _findings(view: PodView) -> Iterator[Finding]:
     if words and words.cause and State(words.state).ended and words.cause not in (Cause.CANCELLED, Cause.KILLED):
         yield _cause(words.cause), words.message or words.cause
     if view.disruption:
-        cause, text = DISRUPTIONS.get(view.disruption, (Cause.EVICTED, view.disruption))
+        cause, text = DISRUPTIONS.get(view.disruption) or _unknown_disruption(view.disruption)
         yield cause, f"{text} ({view.disruption})"
     if view.reason:
         yield from _by_reason(view)
@@ -110,6 +90,13 @@ def _findings(view: PodView) -> Iterator[Finding]:
         yield _by_exit_code(view, words)
     if view.deleted:
         yield Cause.KILLED, f"the pod is gone, and nobody saw how it ended{_at(words)}"
+
+
+def _unknown_disruption(reason: str) -> Finding:
+    """Return what a reason means that is none of Kubernetes' own: Kueue's begin with *Workload* or name it."""
+    if reason.startswith("Workload") or "Kueue" in reason:
+        return Cause.PREEMPTED, "its queue took the place back"
+    return Cause.EVICTED, reason
 
 
 def _cause(text: str) -> Cause:
@@ -195,31 +182,4 @@ def _overdue(view: PodView, now: float, limits: Limits) -> Finding | None:
     """Return why a pod that has not ended never will, or not in time."""
     if view.deletion is not None and now > view.deletion + LOST_AFTER_S:
         return Cause.NODE_LOST, f"it was deleted and does not end; its node {view.node or ''} does not answer".rstrip()
-    if view.running:
-        return None
-    waited = now - (view.scheduled or (now if view.created is None else view.created))
-    if view.scheduled is None:
-        return _unscheduled(view, waited, limits)
-    if finding := _waiting(view, waited):
-        return finding
-    if waited > limits.startup:
-        return Cause.NOT_STARTED, f"not running {limits.startup:.0f} s after it got a node: {describe_waiting(view)}"
-    return None
-
-
-def _unscheduled(view: PodView, waited: float, limits: Limits) -> Finding | None:
-    why = view.unscheduled or "the scheduler has not looked at it"
-    if "persistentvolumeclaim" in why.lower() and waited > min(CLAIM_PATIENCE_S, limits.scheduling):
-        return Cause.CLAIM_PENDING, f"no node after {waited:.0f} s: {why}. Is the claim bound, its storage class there?"
-    if waited > limits.scheduling:
-        return Cause.UNSCHEDULABLE, f"no node after {waited:.0f} s: {why}"
-    return None
-
-
-def _waiting(view: PodView, waited: float) -> Finding | None:
-    if view.waiting in HOPELESS_IMAGES or (view.waiting in PULLING and waited > PULL_PATIENCE_S):
-        return Cause.IMAGE, describe_waiting(view)
-    startable = view.waiting is None or view.waiting in PULLING
-    if not startable and waited > CONFIG_PATIENCE_S:
-        return Cause.POD_REJECTED, describe_waiting(view)
-    return None
+    return None if view.running else overdue(view, now, limits)

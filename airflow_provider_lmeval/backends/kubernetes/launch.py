@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_lmeval.backends.kubernetes.api import Api
+from airflow_provider_lmeval.backends.kubernetes.claims import accompanied
 from airflow_provider_lmeval.backends.kubernetes.interpret import cause_of
 from airflow_provider_lmeval.backends.kubernetes.view import PodView
 from airflow_provider_lmeval.errors import BackendError, ClusterError
@@ -39,6 +40,7 @@ class Launch:
     :param run_id: of the run. :param namespace: of its pod. :param stem: readable beginning of the pod's name.
     :param packed: the packed request.
     :param manifest: makes the pod's manifest for a name.
+    :param companions: what has to be there before the pod, created where it is missing.
     :param adopt: take over a pod that is there; otherwise it is replaced.
     :param keep_ended: leave pods that have ended where they are.
     :param killed: whether the task has been killed meanwhile.
@@ -49,6 +51,7 @@ class Launch:
     stem: str
     packed: str
     manifest: Callable[[str], Manifest]
+    companions: tuple[Manifest, ...] = ()
     adopt: bool = True
     keep_ended: bool = False
     killed: Callable[[], bool] = _never
@@ -67,7 +70,8 @@ async def launch(api: Api, wanted: Launch) -> Manifest:
         if wanted.killed():
             raise BackendError("the task was killed before its pod was created")
         try:
-            return await _create(api, wanted, manifest)
+            async with accompanied(api, wanted.companions):
+                return await _create(api, wanted, manifest)
         except ClusterError as error:
             if error.status != 409:
                 raise
@@ -124,4 +128,4 @@ async def _create(api: Api, wanted: Launch, manifest: Manifest) -> Manifest:
 async def _hand_over(api: Api, wanted: Launch, pod: Manifest) -> None:
     """Create the ConfigMap that the pod waits for, if its request is too large for the pod itself."""
     if (request := config_map(pod, wanted.packed)) is not None:
-        await api.create_config_map(request)
+        await api.create_missing(request)

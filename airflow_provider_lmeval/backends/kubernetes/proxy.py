@@ -20,7 +20,7 @@ from airflow_provider_lmeval.backends.kubernetes.api import Answer, Api, Call
 from airflow_provider_lmeval.backends.kubernetes.refusal import token_refused
 from airflow_provider_lmeval.backends.kubernetes.view import PodView
 from airflow_provider_lmeval.errors import ClusterError, ProtocolError
-from airflow_provider_lmeval.plan.pod import STATUS_TLS
+from airflow_provider_lmeval.plan.pod_container import STATUS_TLS
 from airflow_provider_lmeval.spec.pod import PodSettings
 from airflow_provider_lmeval.wire import DRIVER_HEADER, TOKEN_HEADER, Status
 

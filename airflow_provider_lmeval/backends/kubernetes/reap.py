@@ -1,4 +1,4 @@
-"""Finds pods that nobody will look after any more, and removes them.
+"""Finds pods and claims that nobody will look after any more, and removes them.
 
 Everybody who starts a pod also ends it, as long as somebody of Airflow is alive. What is left are workers and triggerers
 that died in the wrong moment for good, DAG runs deleted under their tasks, and pods kept on purpose that nobody needs now. A
@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from airflow_provider_lmeval.backends.kubernetes.backend import KubernetesBackend
+from airflow_provider_lmeval.backends.kubernetes.claims import ClaimView, Owner, orphaned
 from airflow_provider_lmeval.backends.kubernetes.view import PodView
+from airflow_provider_lmeval.errors import ClusterError
 from airflow_provider_lmeval.plan.pod import SELECTOR
 
-Owner = tuple[str, ...]
-"""Dag id, DAG run id, task id, map index."""
 States = Mapping[Owner, str | None]
 """State of each task instance; None: there is no such task instance."""
 
@@ -31,9 +31,9 @@ YOUNG_S = 300.0
 
 @dataclass(frozen=True)
 class Orphan:
-    """A pod to remove, and why."""
+    """A pod or claim to remove, and why."""
 
-    view: PodView
+    view: PodView | ClaimView
     why: str
 
 
@@ -61,13 +61,12 @@ def _why(view: PodView, state: str | None, newest: PodView, now: float, ttl_s: f
     cared_for = state is not None and state not in ENDED
     if view.ended:
         age = now - (view.finished or view.created or 0.0)
-        return f"it ended {age:.0f} s ago" if age > ttl_s and not cared_for else None
+        kept_s = ttl_s if view.ttl is None else view.ttl
+        return f"it ended {age:.0f} s ago" if age > kept_s and not cared_for else None
     if cared_for:
         superseded = newest.run_id != view.run_id and not newest.ended
         return f"run {newest.run_id} has taken its place" if superseded else None
-    if state is None:
-        return "no task of this Airflow has started it" if unknown else None
-    return f"its task is {state}"
+    return _ended(state, unknown=unknown)
 
 
 def reap(
@@ -86,10 +85,41 @@ def reap(
     """
     namespace = backend.namespace
     items, _ = backend.call(lambda api: api.list_pods(namespace, SELECTOR))
-    views = [PodView.of(item) for item in items]
-    states = states_of({view.owner for view in views if view.owner})
-    found = orphans(views, states, now=time.time(), ttl_s=ttl_s, unknown=unknown)
+    views, claims, now = [PodView.of(item) for item in items], _claims(backend, namespace), time.time()
+    owners = {view.owner for view in views} | {claim.owner for claim in claims}
+    states = states_of(owners - {()})
+    found = orphans(views, states, now=now, ttl_s=ttl_s, unknown=unknown)
+    removed = {orphan.view for orphan in found}
+    settled = [claim for claim in claims if claim.created is not None and now - claim.created > YOUNG_S]
+    staying = sorted((view for view in views if view not in removed), key=lambda view: view.created or 0.0)
+    found += [
+        Orphan(claim, why)
+        for claim, why in orphaned(settled, staying, lambda owner: _ended(states.get(owner), unknown=unknown))
+    ]
     for orphan in [] if dry_run else found:
-        view = orphan.view
-        backend.call(lambda api, view=view: api.delete_pod(view.namespace, view.name, view.uid))  # type: ignore[misc]
+        _remove(backend, orphan.view)
     return found
+
+
+def _ended(state: str | None, *, unknown: bool) -> str | None:
+    """Return why a task will not try again, or None if it may."""
+    if state is None:
+        return "no task of this Airflow has started it" if unknown else None
+    return f"its task is {state}" if state in ENDED else None
+
+
+def _claims(backend: KubernetesBackend, namespace: str) -> list[ClaimView]:
+    """Return the managed claims; none where Airflow may not look, since then it has made none."""
+    try:
+        return [ClaimView.of(item) for item in backend.call(lambda api: api.list_claims(namespace, SELECTOR))]
+    except ClusterError as error:
+        if error.status != 403:
+            raise
+        return []
+
+
+def _remove(backend: KubernetesBackend, view: PodView | ClaimView) -> None:
+    if isinstance(view, ClaimView):
+        backend.call(lambda api: api.delete_claim(view.namespace, view.name))
+    else:
+        backend.call(lambda api: api.delete_pod(view.namespace, view.name, view.uid))

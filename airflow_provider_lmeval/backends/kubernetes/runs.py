@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any, Self
 
 from airflow_provider_lmeval.backends.base import Handle
@@ -18,7 +18,8 @@ from airflow_provider_lmeval.errors import BackendError, ConfigError
 from airflow_provider_lmeval.plan import Grants, Placement, plan_request
 from airflow_provider_lmeval.plan.batch import smaller_batch
 from airflow_provider_lmeval.plan.data import config_maps
-from airflow_provider_lmeval.plan.pod import Manifest, PodRun, complete
+from airflow_provider_lmeval.plan.pod import companions, complete
+from airflow_provider_lmeval.plan.pod_parts import Manifest, PodRun
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.pod import PodSettings
 from airflow_provider_lmeval.wire_pod import pack_request
@@ -67,12 +68,20 @@ class Prepared:
         :raises ConfigError: nobody has named an image.
         """
         containers = ((given or {}).get("spec") or {}).get("containers") or [{}]
-        run = PodRun(
+        image = _image(containers[0].get("image") or self.settings.image)
+        return complete(self._run(name, namespace, image), self.settings, given, container)
+
+    def companions(self, namespace: str) -> list[Manifest]:
+        """Return what has to be there before the pod; see :func:`~airflow_provider_lmeval.plan.pod.companions`."""
+        return companions(self._run("", namespace, ""), self.settings)
+
+    def _run(self, name: str, namespace: str, image: str) -> PodRun:
+        return PodRun(
             run_id=self.run_id,
             name=name,
             namespace=namespace,
             request=self.packed,
-            image=_image(containers[0].get("image") or self.settings.image),
+            image=image,
             spec_hash=self.spec_hash,
             max_tries=self.task.max_tries,
             nonce=self.nonce,
@@ -80,7 +89,6 @@ class Prepared:
             owner=self.task.owner,
             config_maps=self.config_maps,
         )
-        return complete(run, self.settings, given, container)
 
 
 def prepare(
@@ -104,6 +112,8 @@ def prepare(
     placement = Placement(
         store=store,
         status_server=status_server(secret, run_id, nonce, entrance),
+        gpu=settings.gpu,
+        gpu_required=True,
         grace_s=max(1.0, settings.grace_period / 2),  # the rest is for storing what is finished
         report_s=settings.report_interval,
         in_pod=True,
@@ -126,7 +136,7 @@ def prepare(
 def pod_grants(grants: Grants, settings: PodSettings) -> Grants:
     """Return the permissions inside a pod: it sees the variables that its Secrets give, and the volumes mounted in it."""
     volumes = tuple(claim.path for claim in settings.volumes)
-    return replace(grants, env=grants.env | frozenset(settings.env_secrets), data_roots=(*grants.data_roots, *volumes))
+    return replace(grants, env=grants.env | settings.secret_names, data_roots=(*grants.data_roots, *volumes))
 
 
 def pod_store(settings: PodSettings, shared: str | None) -> dict[str, Any] | None:
@@ -146,6 +156,7 @@ class PodRef:
     :param keep: leave the pod's object where it is when the run is stopped.
     :param keep_on_kill: do not even stop it when the task is killed (KubernetesPodOperator's ``on_kill_action``).
     :param grace_s: seconds between SIGTERM and SIGKILL.
+    :param claims: names of claims that go when the run has succeeded.
     :param seen: what the trigger saw last.
     """
 
@@ -157,6 +168,7 @@ class PodRef:
     keep: bool = False
     keep_on_kill: bool = False
     grace_s: float = 30.0
+    claims: tuple[str, ...] = ()
     seen: PodView | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -166,10 +178,11 @@ class PodRef:
             "namespace": self.namespace,
             "pod": self.name,
             "uid": self.uid,
-            "limits": [self.limits.scheduling, self.limits.startup],
+            "limits": list(astuple(self.limits)),
             "keep": self.keep,
             "keep_on_kill": self.keep_on_kill,
             "grace_s": self.grace_s,
+            "claims": list(self.claims),
         }
         return where | ({"seen": self.seen.to_json()} if self.seen else {})
 
@@ -190,6 +203,7 @@ class PodRef:
                 keep=where["keep"],
                 keep_on_kill=where["keep_on_kill"],
                 grace_s=where["grace_s"],
+                claims=tuple(where.get("claims", ())),
                 seen=PodView.from_json(where["seen"]) if where.get("seen") else None,
             )
         except (KeyError, TypeError) as error:

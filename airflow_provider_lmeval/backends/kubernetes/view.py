@@ -7,11 +7,11 @@ trigger saw travels in its event, so that a run can be concluded when the pod is
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Self
 
-from airflow_provider_lmeval.plan.pod import CONTAINER, MAX_TRIES, NONCE, OWNER, RUN_LABEL, TASK_LABEL
+from airflow_provider_lmeval.plan.pod import CONTAINER, MAX_TRIES, NONCE, OWNER, POD_TTL, QUEUE, RUN_LABEL, TASK_LABEL
 from airflow_provider_lmeval.spec.pod import PodSettings
 
 CHECKED = "already_checked"
@@ -25,8 +25,13 @@ class PodView:
     :param nonce: which token opens its driver's status.
     :param deletion: when its grace ends; None if nobody has deleted it. ``deleted``: it is not there any more.
     :param reason: of the pod's own status, with ``message``.
-    :param disruption: reason of its ``DisruptionTarget`` condition.
+    :param ttl: seconds that the reaper leaves it after its end; None: as long as all others.
+    :param disruption: reason of its ``DisruptionTarget`` condition, or of Kueue's ``TerminationTarget``.
+    :param queue: the Kueue LocalQueue it is for. :param gates: names of its scheduling gates: no node is looked for.
+    :param ungated: when it was first seen without gates, if it is for a queue (see :func:`remember`).
     :param scheduled: when a node was found; ``unscheduled``: why none was found yet.
+    :param preparing: volumes and network are not ready; ``prepared``: since when they are. Neither: it is not known.
+    :param pulling: the container that is to start next has no image yet.
     :param waiting: why a container does not run, with ``waiting_message``.
     :param running: the evaluation's container runs. ``image_id``: what was pulled for it, with its digest.
     :param exit_code: of the evaluation's container, with ``exit_reason`` and ``last_words``, its termination message.
@@ -44,6 +49,7 @@ class PodView:
     max_tries: str | None = None
     owner: tuple[str, ...] = ()
     checked: bool = False
+    ttl: float | None = None
     created: float | None = None
     deletion: float | None = None
     deleted: bool = False
@@ -53,8 +59,14 @@ class PodView:
     ip: str | None = None
     node: str | None = None
     disruption: str | None = None
+    queue: str | None = None
+    gates: tuple[str, ...] = ()
+    ungated: float | None = None
     scheduled: float | None = None
     unscheduled: str | None = None
+    preparing: bool = False
+    prepared: float | None = None
+    pulling: bool = False
     waiting: str | None = None
     waiting_message: str | None = None
     running: bool = False
@@ -73,14 +85,15 @@ class PodView:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
-        return asdict(self) | {"owner": list(self.owner)}
+        return asdict(self) | {"owner": list(self.owner), "gates": list(self.gates)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Rebuild a view; keys of another release are ignored."""
         known = {field.name for field in fields(cls)}
         found = {name: value for name, value in data.items() if name in known}
-        return cls(**found | {"owner": tuple(found.get("owner", ()))})
+        lists = {name: tuple(found.get(name, ())) for name in ("owner", "gates")}
+        return cls(**found | lists)
 
     @classmethod
     def of(cls, pod: Mapping[str, Any], *, deleted: bool = False) -> Self:
@@ -88,7 +101,7 @@ class PodView:
 
         :param pod: decoded JSON. :param deleted: it is the object of a DELETED event.
         """
-        meta, status = pod["metadata"], pod.get("status") or {}
+        meta, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
         notes, labels = meta.get("annotations") or {}, meta.get("labels") or {}
         container = notes.get(CONTAINER, cls.__dataclass_fields__["container"].default)
         return cls(
@@ -103,6 +116,9 @@ class PodView:
             max_tries=notes.get(MAX_TRIES),
             owner=tuple(notes[name] for name in OWNER if name in notes),
             checked=labels.get(CHECKED) == "True",
+            ttl=float(notes[POD_TTL]) if POD_TTL in notes else None,
+            queue=labels.get(QUEUE),
+            gates=tuple(gate["name"] for gate in spec.get("schedulingGates") or ()),
             created=posix(meta.get("creationTimestamp")),
             deletion=posix(meta.get("deletionTimestamp")),
             deleted=deleted,
@@ -110,10 +126,24 @@ class PodView:
             reason=status.get("reason"),
             message=status.get("message"),
             ip=status.get("podIP"),
-            node=(pod.get("spec") or {}).get("nodeName"),
+            node=spec.get("nodeName"),
+            pulling=_pulls(status),
             **_conditions(status),
             **_containers(status, container),
         )
+
+
+def remember(view: PodView, before: PodView | None, now: float) -> PodView:
+    """Return a view that knows since when no gate holds its pod back: the pod itself does not say.
+
+    Whoever begins to watch later begins to count later, which gives a pod more time and never less.
+
+    :param before: the view before this one. :param now: POSIX time, seconds.
+    """
+    held = before is not None and bool(before.gates)
+    if view.gates or view.scheduled is not None or not (view.queue or held or (before and before.ungated)):
+        return view
+    return replace(view, ungated=(before and before.ungated) or now)
 
 
 def posix(text: str | None) -> float | None:
@@ -125,8 +155,10 @@ def _conditions(status: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for condition in status.get("conditions") or ():
         kind, holds = condition["type"], condition.get("status") == "True"
-        if kind == "DisruptionTarget" and holds:
+        if kind in ("DisruptionTarget", "TerminationTarget") and holds:
             found["disruption"] = condition.get("reason") or "unknown"
+        elif kind == "PodReadyToStartContainers":
+            found |= {"prepared": posix(condition.get("lastTransitionTime"))} if holds else {"preparing": True}
         elif kind == "PodScheduled" and holds:
             found["scheduled"] = posix(condition.get("lastTransitionTime")) or 0.0
         elif kind == "PodScheduled":
@@ -144,6 +176,17 @@ def _containers(status: Mapping[str, Any], name: str) -> dict[str, Any]:
         if each["name"] == name:
             found |= _main(state) | {"image_id": each.get("imageID") or ""}
     return found
+
+
+def _pulls(status: Mapping[str, Any]) -> bool:
+    """Tell whether the next container to start waits for its image."""
+    for each in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        state = each.get("state") or {}
+        if "running" in state:
+            return False
+        if "terminated" not in state:
+            return not each.get("imageID")
+    return False
 
 
 def _init(status: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -186,6 +229,15 @@ class Limits:
 
     scheduling: float = PodSettings.model_fields["scheduling_timeout"].default
     startup: float = PodSettings.model_fields["startup_timeout"].default
+    queueing: float = PodSettings.model_fields["queueing_timeout"].default
+    pull: float = PodSettings.model_fields["pull_timeout"].default
+
+    @classmethod
+    def of(cls, settings: PodSettings) -> Self:
+        """Return the limits that the settings give."""
+        return cls(
+            settings.scheduling_timeout, settings.startup_timeout, settings.queueing_timeout, settings.pull_timeout
+        )
 
 
 DEFAULT_LIMITS = Limits()

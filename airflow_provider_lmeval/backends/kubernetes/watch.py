@@ -23,7 +23,7 @@ from typing import Any
 from airflow_provider_lmeval.backends.kubernetes.api import Api, Call
 from airflow_provider_lmeval.backends.kubernetes.cluster import Cluster
 from airflow_provider_lmeval.backends.kubernetes.refusal import retry_after
-from airflow_provider_lmeval.backends.kubernetes.view import PodView
+from airflow_provider_lmeval.backends.kubernetes.view import PodView, remember
 from airflow_provider_lmeval.errors import ClusterError
 from airflow_provider_lmeval.plan.pod import SELECTOR
 from airflow_provider_lmeval.wire import Status
@@ -70,7 +70,7 @@ class Follower:
 
     def see(self, view: PodView) -> None:
         """Take a newer view of the pod."""
-        self.view, self.missing, self.trouble = view, False, None
+        self.view, self.missing, self.trouble = remember(view, self.view, time.time()), False, None
         self.wake()
 
     def wake(self) -> None:

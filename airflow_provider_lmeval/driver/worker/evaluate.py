@@ -56,10 +56,19 @@ class Evaluator:
         self.progress.begin(None)
         yield from self._evaluated(dict(tasks))
 
+    def along(self, tasks: Mapping[str, Any], *, one_call: bool) -> None:
+        """Evaluate the share of a rank that is not the first: the same calls, whose results the first one gets."""
+        for part in [dict(tasks)] if one_call else [{name: task} for name, task in tasks.items()]:
+            if not one_call:
+                set_seeds(self.settings)
+            self._call(part)
+
     def _evaluated(self, tasks: dict[str, Any]) -> Iterator[tuple[Record, list[dict[str, Any]]]]:
         started, before = time.monotonic(), self.attempts.repeated
         results = self._call(tasks)
         seconds, repeated = time.monotonic() - started, self.attempts.repeated - before
+        if self.lm.world_size > 1:
+            results["samples"] = {name: in_order(rows) for name, rows in results["samples"].items()}
         for name, task in tasks.items():
             made = make_record(
                 name,
@@ -91,6 +100,12 @@ class Evaluator:
             fewshot_as_multiturn=bool(chosen.fewshot_as_multiturn),
             confirm_run_unsafe_code=self.allow_code,
         )
+
+
+def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return sample rows in the order of a single process; several give one share after the other."""
+    filters = list(dict.fromkeys(row["filter"] for row in rows))
+    return sorted(rows, key=lambda row: (filters.index(row["filter"]), row["doc_id"]))
 
 
 def set_seeds(settings: Settings) -> None:

@@ -29,10 +29,12 @@ class Events:
     """The worker's end of the pipe.
 
     :param descriptor: a writable pipe, or None to say nothing (a worker started by hand).
+    :param only_failures: say nothing else: this is one of several ranks, and not the first.
     """
 
-    def __init__(self, descriptor: int | None) -> None:
+    def __init__(self, descriptor: int | None, *, only_failures: bool = False) -> None:
         self._descriptor = descriptor
+        self._only_failures = only_failures
         self._lock = threading.Lock()
         self._next_progress = 0.0
         if descriptor is not None:
@@ -40,10 +42,15 @@ class Events:
             os.set_inheritable(descriptor, False)
 
     @classmethod
-    def from_environment(cls) -> Events:
+    def from_environment(cls, *, only_failures: bool = False) -> Events:
         """Use the pipe the supervisor named."""
         number = os.environ.pop(DESCRIPTOR, "")
-        return cls(int(number) if number.isdigit() else None)
+        return cls(int(number) if number.isdigit() else None, only_failures=only_failures)
+
+    @property
+    def descriptor(self) -> int | None:
+        """The pipe, for other ranks."""
+        return self._descriptor
 
     def phase(self, phase: Phase) -> None:
         """Say what begins."""
@@ -73,7 +80,7 @@ class Events:
         self._send({"event": "finished"})
 
     def _send(self, event: dict[str, Any], patience_s: float = PATIENCE_S) -> None:
-        if self._descriptor is None:
+        if self._descriptor is None or (self._only_failures and event["event"] != "failed"):
             return
         line = json.dumps(event).encode()
         if len(line) > LONGEST_LINE:

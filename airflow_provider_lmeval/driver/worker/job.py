@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_lmeval.driver.redact import Redactor
-from airflow_provider_lmeval.driver.worker import endpoint, model, own_data, permissions
+from airflow_provider_lmeval.driver.worker import devices, endpoint, model, own_data, permissions
 from airflow_provider_lmeval.driver.worker.dataset_guard import guard_datasets
 from airflow_provider_lmeval.driver.worker.evaluate import Evaluator, aggregate, set_seeds
 from airflow_provider_lmeval.driver.worker.events import Events
@@ -22,6 +22,7 @@ from airflow_provider_lmeval.driver.worker.git_source import Fetched, fetch_sour
 from airflow_provider_lmeval.driver.worker.identity import LocalIdentity, local_places
 from airflow_provider_lmeval.driver.worker.plain import plain
 from airflow_provider_lmeval.driver.worker.progress import Progress
+from airflow_provider_lmeval.driver.worker.ranks import Ranks
 from airflow_provider_lmeval.driver.worker.record import Record, Records
 from airflow_provider_lmeval.driver.worker.requests import Attempts
 from airflow_provider_lmeval.driver.worker.settings import Settings, settings_of
@@ -41,12 +42,17 @@ class Job:
     :param run: where everything is written.
     :param events: the supervisor's ear.
     :param redactor: takes secrets out of what is written.
+    :param ranks: the other processes of this evaluation, if there are any.
     """
 
-    def __init__(self, request: Request, run: RunDir, events: Events, redactor: Redactor) -> None:
+    def __init__(
+        self, request: Request, run: RunDir, events: Events, redactor: Redactor, ranks: Ranks | None = None
+    ) -> None:
+        self._ranks = ranks
         self.phase = Phase.PREPARING
         self._request = request
         self._sources: list[Fetched] = []
+        self._settings: Settings = settings_of(request.evaluate)
         self._run = run
         self._events = events
         self._redactor = redactor
@@ -60,9 +66,7 @@ class Job:
 
         :raises RunFailedError: with its cause; other exceptions are the libraries' (see ``causes``).
         """
-        self._begin(Phase.PREPARING)
-        permissions.check_model_code(self._request)
-        model.check_files(self._request)
+        self.check()
         records = Records(self._run, self._redactor, log_samples=self._settings.log_samples)
         _ = self._identity  # starts reading weights
         self._begin(Phase.LOADING_TASKS)
@@ -70,11 +74,14 @@ class Job:
         loaded = self._loaded
         self._take_over(records)
         if missing := {name: task for name, task in loaded.tasks.items() if name not in self._done}:
+            self._tell(missing)
             self._evaluate(missing, self._load_model(), records)
         self._begin(Phase.AGGREGATING)
         groups = aggregate(loaded.groups, self._done)
         self._begin(Phase.SAVING)
         self._write(groups)
+        if self._ranks:
+            self._ranks.over()
         self._events.finished()
 
     def _fetch_sources(self) -> None:
@@ -83,9 +90,25 @@ class Job:
         places = [*self._request.include_paths, *(str(source.directory) for source in self._sources)]
         self._request = dataclasses.replace(self._request, include_paths=places)
 
-    @cached_property
-    def _settings(self) -> Settings:
-        return settings_of(self._request.evaluate)
+    def check(self) -> None:
+        """Do the checks that cost nothing.
+
+        :raises RunFailedError: with its cause.
+        """
+        self._begin(Phase.PREPARING)
+        permissions.check_model_code(self._request)
+        model.check_files(self._request)
+        devices.check_heads(self._request)
+
+    def _tell(self, missing: Mapping[str, Any]) -> None:
+        if self._ranks:
+            devices.check_documents(missing, self._settings, int((self._request.parallel or {})["processes"]))
+            self._ranks.tell(list(missing))
+
+    @property
+    def _on_devices(self) -> bool:
+        """Whether the model computes here, and was given devices or may look for some."""
+        return not endpoint.endpoint_url(self._request.model, self._request.model_args)
 
     @cached_property
     def _identity(self) -> LocalIdentity:
@@ -141,6 +164,10 @@ class Job:
             self._begin(Phase.CHECKING_ENDPOINT)
             endpoint.check_endpoint(self._request.model, self._request.model_args, online=self._request.allow_online)
         self._begin(Phase.LOADING_MODEL)
+        found = devices.detect() if self._on_devices else devices.Devices("cpu", 1)
+        if self._on_devices:
+            devices.check_devices(self._request, found)
+        self._settings = model.with_batch(self._settings, self._request, found)
         lm = model.load_model(self._request, self._settings)
         self._model = model.describe(self._request, lm, self._identity.wait())
         if chosen := self._settings.apply_chat_template:
@@ -154,24 +181,26 @@ class Job:
         self._begin(Phase.EVALUATING)
         progress = Progress(self._events.progress, tasks_total=len(self._loaded.tasks))
         progress.end(len(self._done))
+        evaluator = self._evaluator(lm, progress)
+        progress.follow(lm)
+        one_call = self._request.checkpoint == "none"
+        self._keep(evaluator.together(missing) if one_call else evaluator.one_by_one(missing), records)
+        self._batch_sizes = list(getattr(lm, "batch_sizes", {}).values())
+
+    def _evaluator(self, lm: Any, progress: Progress | None = None) -> Evaluator:
         attempts = Attempts()
         attempts.follow(lm)
         key = sha([self._request.model, self._redactor.data(self._request.model_args), self._model["identity"]])
-        cached = model.cached(lm, self._settings, key)
-        progress.follow(lm)
-        evaluator = Evaluator(
-            lm=cached,
+        return Evaluator(
+            lm=model.cached(lm, self._settings, key),
             model=self._model,
             settings=self._settings,
             hashes=self._hashes,
-            progress=progress,
+            progress=progress or Progress(self._events.progress, tasks_total=len(self._loaded.tasks)),
             attempts=attempts,
             allow_code=self._request.allow_code_execution,
             origins=self._own_data.origins,
         )
-        one_call = self._request.checkpoint == "none"
-        self._keep(evaluator.together(missing) if one_call else evaluator.one_by_one(missing), records)
-        self._batch_sizes = list(getattr(lm, "batch_sizes", {}).values())
 
     def _keep(self, evaluated: Iterator[tuple[Record, list[dict[str, Any]]]], records: Records) -> None:
         for record, rows in evaluated:

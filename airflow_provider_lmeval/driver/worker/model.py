@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_lmeval.driver.worker import identity
+from airflow_provider_lmeval.driver.worker import devices, identity
+from airflow_provider_lmeval.driver.worker.devices import Devices
 from airflow_provider_lmeval.driver.worker.settings import Settings
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Cause, Request
@@ -77,7 +78,7 @@ def load_model(request: Request, settings: Settings) -> Any:
             f'Install it there, for example with `pip install "lm-eval[{request.model.partition("-")[0]}]"`.',
             Cause.MODEL_LOAD,
         ) from error
-    model_args = dict(request.model_args)
+    model_args = {**request.model_args, **((request.parallel or {}).get("model_args") or {})}
     if settings.trust_remote_code:
         _trust_remote_code(model_args)
     overrides = {
@@ -86,7 +87,23 @@ def load_model(request: Request, settings: Settings) -> Any:
         "device": settings.device or _device(kind),
     }
     given = {name: value for name, value in overrides.items() if value is not None and name not in model_args}
-    return kind.create_from_arg_obj(model_args, given)
+    if overrides["device"] == "cpu":
+        os.environ["ACCELERATE_USE_CPU"] = "true"  # without it accelerate takes ranks without GPUs for single processes
+    return _shared(kind.create_from_arg_obj(model_args, given))
+
+
+def _shared(lm: Any) -> Any:
+    """Make lm-eval share the documents among the ranks: of itself it does only if it counts several GPUs (``HFLM``)."""
+    accelerator: Any = getattr(lm, "accelerator", None)
+    if accelerator is not None and accelerator.num_processes > 1 and lm.world_size == 1:
+        lm._rank, lm._world_size = accelerator.process_index, accelerator.num_processes
+    return lm
+
+
+def with_batch(settings: Settings, request: Request, found: Devices) -> Settings:
+    """Return the settings with a batch size; see :func:`devices.with_batch`."""
+    known = request.model.partition("-")[0] in ("hf", "huggingface", "steered")
+    return devices.with_batch(settings, request, found, torch_model=known)
 
 
 def _trust_remote_code(model_args: dict[str, Any]) -> None:
@@ -118,7 +135,7 @@ def cached(lm: Any, settings: Settings, key: str) -> Any:
         return lm
     from lm_eval.api.model import CachingLM
 
-    return CachingLM(lm, f"{settings.use_cache}-{key[:16]}_rank0.db")
+    return CachingLM(lm, f"{settings.use_cache}-{key[:16]}_rank{os.environ.get('RANK', '0')}.db")
 
 
 def describe(request: Request, lm: Any, local: Mapping[str, str]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ BATCHING = frozenset({"batch_size", "max_batch_size"})
 class Settings:
     """Arguments of an evaluation under lm-eval's names (``simple_evaluate``), with the defaults of ``lm-eval run``.
 
+    A ``batch_size`` of None is replaced by what suits the device (see ``devices``).
     ``bootstrap_iters`` is 1,000 instead of 100,000: the latter takes CPU hours for metrics such as F1, and differs
     from it by less than the noise of either.
     """
@@ -30,7 +31,7 @@ class Settings:
     num_fewshot: int | None = None
     limit: float | None = None
     samples: dict[str, list[int]] | None = None
-    batch_size: int | str | None = 1
+    batch_size: int | str | None = None
     max_batch_size: int | None = None
     device: str | None = None
     gen_kwargs: dict[str, Any] | None = None

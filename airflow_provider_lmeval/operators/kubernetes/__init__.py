@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
 
 KUBERNETES_OWN = frozenset(
-    {"active_deadline_seconds", "image", "image_pull_policy", "namespace", "node_selector", "tolerations"}
-)
+    {
+        "active_deadline_seconds", "affinity", "annotations", "image", "image_pull_policy", "image_pull_secrets", "labels",
+        "namespace", "node_selector", "priority_class_name", "service_account_name", "tolerations",
+    }
+)  # fmt: skip
 """Pod settings that are arguments of KubernetesPodOperator as well: it gets them, in all the forms it knows."""
 REFUSED = {
     "deferrable": "set it on the operator",
@@ -39,6 +42,9 @@ def split(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]
     from airflow_provider_lmeval.spec.pod import PodSettings
 
     ours = PodSettings.model_fields.keys() - KUBERNETES_OWN
+    secrets = arguments.get("image_pull_secrets")
+    if secrets and all(isinstance(name, str) for name in secrets):  # KubernetesPodOperator takes objects only
+        ours |= {"image_pull_secrets"}
     pod = {name: value for name, value in arguments.items() if name in ours}
     return pod, {name: value for name, value in arguments.items() if name not in ours}
 

@@ -164,6 +164,7 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
             stem=manifest["metadata"]["name"].rpartition("-")[0],
             packed=prepared.packed,
             manifest=lambda name: renamed(manifest, name),
+            companions=tuple(prepared.companions(manifest["metadata"]["namespace"])),
             adopt=self.reattach_on_restart,
             keep_ended=self._keeps(succeeded=False),
             killed=lambda: self._killed,
@@ -252,8 +253,10 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
         handle = replace(handle, where=handle.where | {"keep": keeps})
         try:
             pods.release(handle)
+            if succeeded:
+                pods.release_claims(handle)
         except LMEvalError as error:
-            self.log.warning("the pod of run %s is left where it is: %s", handle.run_id, error)
+            self.log.warning("the pod of run %s, or a claim of it, is left where it is: %s", handle.run_id, error)
 
     def _model(self, view: PodView | None) -> Any:
         """Return the pod as the generated client has it, for callbacks, or None if it is gone."""

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from airflow_provider_lmeval.plan.pod import MANAGED_BY, MANAGER, STATUS_PORT
+from airflow_provider_lmeval.plan.pod import MANAGED_BY, MANAGER
+from airflow_provider_lmeval.spec.pod import PodSettings
 from tests.kube.schema import ModelSchema
 from tests.support.manifests import DIRECTORY, manifest
 
@@ -93,7 +94,7 @@ def test_offline_lets_nothing_out_and_only_status_requests_in() -> None:
     policy = manifest("networkpolicy-offline")["spec"]
     assert policy["podSelector"]["matchLabels"] == {MANAGED_BY: MANAGER}
     assert (sorted(policy["policyTypes"]), policy["egress"]) == (["Egress", "Ingress"], [])
-    assert policy["ingress"] == [{"ports": [{"protocol": "TCP", "port": STATUS_PORT}]}]
+    assert policy["ingress"] == [{"ports": [{"protocol": "TCP", "port": PodSettings().status_port}]}]
 
 
 @pytest.mark.parametrize("name", [name for name in POLICIES if name != "networkpolicy-offline"])

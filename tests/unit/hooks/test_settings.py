@@ -124,3 +124,24 @@ def test_hosts_and_directories_are_lists_that_become_permissions() -> None:
 def test_a_host_or_directory_that_would_allow_something_else_is_named(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name):
         resolve({name: value})
+
+
+def test_pod_settings_of_configuration_connection_and_task_are_merged_field_by_field(environ) -> None:
+    environ["AIRFLOW__LMEVAL__POD"] = json.dumps({"queue_name": "everybody", "priority_class_name": "low", "cpu": 1})
+    extra = {"pod": {"priority_class_name": "high", "cpu": 2}}
+    environ["AIRFLOW_CONN_EVAL"] = json.dumps({"conn_type": "lmeval", "extra": extra})
+    found = LMEvalHook("eval").settings.pod_settings({"cpu": 3})
+    assert (found.queue_name, found.priority_class_name, found.cpu) == ("everybody", "high", "3")
+
+
+def test_devices_of_local_runs_are_configured_and_a_task_may_ask_for_others(environ) -> None:
+    environ["AIRFLOW__LMEVAL__LOCAL_GPU"] = '{"count": 2, "strategy": "data"}'
+    assert make_backend(resolve(), "local").gpu.count == 2
+    assert make_backend(resolve(), "local", gpu={"count": 4, "strategy": "tensor"}).gpu.strategy == "tensor"
+    assert make_backend(resolve(), "local", gpu=1).gpu.count == 1
+
+
+def test_json_that_is_none_is_named(environ) -> None:
+    environ["AIRFLOW__LMEVAL__POD"] = "{queue"
+    with pytest.raises(ConfigError, match=r"pod: .*not JSON"):
+        resolve()

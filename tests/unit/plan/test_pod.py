@@ -10,19 +10,19 @@ from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.plan import pod_name, run_id, task_key
 from airflow_provider_lmeval.plan.batch import smaller_batch
 from airflow_provider_lmeval.plan.pod import (
-    DRIVER,
     LONGEST_S,
     MANAGED_BY,
     MAX_TRIES,
     OWNER,
     RUN_LABEL,
     TASK_LABEL,
-    PodRun,
     complete,
     config_map,
     deadline_seconds,
     renamed,
 )
+from airflow_provider_lmeval.plan.pod_container import DRIVER
+from airflow_provider_lmeval.plan.pod_parts import PodRun
 from airflow_provider_lmeval.spec.pod import PodSettings
 from airflow_provider_lmeval.wire_pod import MAX_CONFIGMAP_REQUEST, MAX_ENV_REQUEST, REQUEST_ENV, REQUEST_FILE_ENV
 
@@ -229,8 +229,8 @@ def test_resources_volumes_and_placement() -> None:
 
 
 def test_the_deadline_follows_the_time_limit() -> None:
-    settings = PodSettings.parse({"startup_timeout": 100})
-    assert deadline_seconds(settings, 3600) == 3600 + 100 + 900
+    settings = PodSettings.parse({"startup_timeout": 100, "pull_timeout": 50})
+    assert deadline_seconds(settings, 3600) == 3600 + 150 + 900
     assert deadline_seconds(settings, 1e9) == LONGEST_S
     assert deadline_seconds(PodSettings.parse({"active_deadline_seconds": 7}), 3600) == 7
 

@@ -8,7 +8,8 @@ import pytest
 
 from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.spec.docs import field_docs
-from airflow_provider_lmeval.spec.pod import Claim, Gpu, PodSettings, SecretKey
+from airflow_provider_lmeval.spec.pod import PodSettings
+from airflow_provider_lmeval.spec.pod_parts import Claim, Gpu, SecretKey
 
 
 def test_a_number_of_gpus_is_enough() -> None:

@@ -10,19 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_lmeval.backends.kubernetes.interpret import (
-    CLAIM_PATIENCE_S,
-    LOST_AFTER_S,
-    PULL_PATIENCE_S,
-    status_of,
-)
+from airflow_provider_lmeval.backends.kubernetes.interpret import LOST_AFTER_S, status_of
 from airflow_provider_lmeval.backends.kubernetes.view import Limits, PodView
+from airflow_provider_lmeval.backends.kubernetes.waiting import CLAIM_PATIENCE_S, PULL_PATIENCE_S
 from airflow_provider_lmeval.wire import EXIT_CODES, Cause, Reason, State, Status
 from airflow_provider_lmeval.wire_pod import Termination
 from tests.support.recorded import body
 
 RUN = "training-evaluate-0123456789ab-01234567"
-LIMITS = Limits(scheduling=600.0, startup=600.0)
+LIMITS = Limits(scheduling=600.0, startup=600.0, queueing=600.0, pull=600.0)
 
 
 def recorded(name: str, index: int = 0) -> PodView:
@@ -153,6 +149,7 @@ def test_another_runs_last_words_do_not_count() -> None:
         ("EvictionByEvictionAPI", Cause.EVICTED),
         ("TerminationByKubelet", Cause.EVICTED),
         ("DeletionByTaintManager", Cause.NODE_LOST),
+        ("WorkloadEvictedDueToPreempted", Cause.PREEMPTED),
         ("SomethingNew", Cause.EVICTED),
     ],
 )
@@ -209,7 +206,9 @@ def test_a_container_that_cannot_be_configured() -> None:
 
 
 def test_a_pod_that_does_not_come_up() -> None:
-    assert look(pod(scheduled=1.0, node="n1"), LIMITS.startup + 2).cause == Cause.NOT_STARTED
+    view = pod(scheduled=1.0, node="n1")
+    assert look(view, LIMITS.startup + LIMITS.pull).state == State.SCHEDULED
+    assert look(view, LIMITS.startup + LIMITS.pull + 2).cause == Cause.NOT_STARTED
 
 
 def test_a_pod_that_is_deleted_and_stays_is_on_a_lost_node() -> None:
