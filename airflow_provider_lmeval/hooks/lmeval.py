@@ -103,7 +103,7 @@ def make_backend(
 
 def _local(settings: Settings, results_uri: str, gpu: Any) -> LocalBackend:
     from airflow_provider_lmeval.backends.local import LocalBackend
-    from airflow_provider_lmeval.spec.pod import PodSettings
+    from airflow_provider_lmeval.spec.pod_parts import Gpu
 
     return LocalBackend(
         directory=settings.local_dir,
@@ -112,7 +112,7 @@ def _local(settings: Settings, results_uri: str, gpu: Any) -> LocalBackend:
         max_runs=settings.max_local_runs,
         grace_s=settings.grace_period,
         report_s=settings.report_interval,
-        gpu=PodSettings.parse({"gpu": settings.local_gpu if gpu is None else gpu}).gpu,
+        gpu=Gpu.parse(settings.local_gpu if gpu is None else gpu),
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, field_validator, model_validator
 
+from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.spec.base import EnvName, SpecModel
+from airflow_provider_lmeval.spec.evaluation import describe
 
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi)?$"
 
@@ -60,6 +62,19 @@ class Gpu(SpecModel):
             known = " and ".join(_PRODUCT_LABELS)
             raise ValueError(f"gpu.product: known for resources of {known} only; for others set node_selector")
         return self
+
+    @classmethod
+    def parse(cls, value: Any) -> Gpu | None:
+        """Validate a number of devices, or plain data; None and 0 are none.
+
+        :raises SpecError: one line per problem.
+        """
+        if not value:
+            return None
+        try:
+            return cls.model_validate({"count": value} if isinstance(value, int) else value)
+        except ValidationError as error:
+            raise SpecError(f"gpu: {describe(error)}") from None
 
     @property
     def resource_name(self) -> str:

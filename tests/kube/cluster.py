@@ -36,7 +36,8 @@ class Settings:
     :param storage_class: the default StorageClass, which makes volumes on demand; None: there is none.
     :param unschedulable: why no node takes any pod; None: they do.
     :param kubelet_delay_s: between the end of the containers and the pod's final phase (a second on a real node).
-    :param pull_backoff_s: between two tries to pull an image. :param restart_backoff_s: before the first restart.
+    :param pull_backoff_s: between two tries to pull an image.
+    :param registry_says: of an image that is not there. :param restart_backoff_s: before the first restart.
     :param log_bytes: size at which a container's log is rotated. :param garbage_delay_s: before orphans are collected.
     :param unreachable_s: until the proxy gives up on a pod that has ended.
     :param reachable: ports of this machine's loopback that pods find on theirs.
@@ -47,6 +48,7 @@ class Settings:
     unschedulable: str | None = None
     kubelet_delay_s: float = 0.1
     pull_backoff_s: float = 1.0
+    registry_says: str = "not found"
     restart_backoff_s: float = 1.0
     log_bytes: int = 10 * 1024 * 1024
     garbage_delay_s: float = 0.3

@@ -119,7 +119,8 @@ class Runner:
                 words = f'Container image "{name}" is not present with pull policy of Never'
                 await self._wait("ErrImageNeverPull", words)
                 continue
-            error = f'failed to pull and unpack image "{name}": failed to resolve reference "{name}": {name}: not found'
+            said = self._cluster.settings.registry_says
+            error = f'failed to pull and unpack image "{name}": failed to resolve reference "{name}": {name}: {said}'
             backoff = self._cluster.settings.pull_backoff_s
             self._event("Warning", "Failed", f'Failed to pull image "{name}": {error}')
             await self._wait("ErrImagePull", error, backoff)

@@ -75,6 +75,9 @@ def _forbidden(where: str, message: str) -> ClusterError:
         return ClusterError(f"{where}. {hint}", 403, Cause.FORBIDDEN)
     if "exceeded quota" in message:
         return ClusterError(f"{where}. Ask for less, or wait until other pods have ended", 403, Cause.QUOTA)
+    if "error looking up service account" in message:
+        hint = "Create the service account, or set another service_account_name"
+        return ClusterError(f"{where}. {hint}", 403, Cause.POD_REJECTED)
     if "violates PodSecurity" in message:
         hint = f"The defaults comply; look at your own security contexts, volumes and templates ({PAGE})"
         return ClusterError(f"{where}. {hint}", 403, Cause.POD_REJECTED)

@@ -65,7 +65,7 @@ def overdue(view: PodView, now: float, limits: Limits) -> Finding | None:
         return _queued(view, now - created, limits)
     if view.scheduled is None:
         return _unscheduled(view, now - (view.ungated or created), limits)
-    return _refused(view, now - view.scheduled) or _late(view, now - view.scheduled, now, limits)
+    return _refused(view, now - view.scheduled, limits) or _late(view, now - view.scheduled, now, limits)
 
 
 def _queued(view: PodView, waited: float, limits: Limits) -> Finding | None:
@@ -102,16 +102,16 @@ def _placement_hint(why: str) -> str:
     return next((f". Remedy: {hint}" for pattern, hint in _UNSCHEDULABLE if pattern.search(why)), "")
 
 
-def _refused(view: PodView, waited: float) -> Finding | None:
+def _refused(view: PodView, waited: float, limits: Limits) -> Finding | None:
     """Return why a container will not start, as the kubelet says."""
     said = describe_waiting(view)
     if view.waiting in HOPELESS_IMAGES:
         return Cause.IMAGE, said
     if view.waiting in PULLING:
         denied = bool(_DENIED.search(said))
-        patient = waited <= (DENIED_PATIENCE_S if denied else PULL_PATIENCE_S)
+        patient = waited <= min(DENIED_PATIENCE_S if denied else PULL_PATIENCE_S, limits.pull)
         return None if patient else (Cause.IMAGE, f"{said}{_image_hint(said)}")
-    if view.waiting is not None and waited > CONFIG_PATIENCE_S:
+    if view.waiting is not None and waited > min(CONFIG_PATIENCE_S, limits.startup):
         return Cause.POD_REJECTED, said
     return None
 

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_lmeval.backends.local import LocalBackend
 from airflow_provider_lmeval.backends.memory import MemoryBackend
-from airflow_provider_lmeval.errors import ConfigError
+from airflow_provider_lmeval.errors import ConfigError, SpecError
 from airflow_provider_lmeval.get_provider_info import get_provider_info
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook, make_backend
 from airflow_provider_lmeval.hooks.settings import CONNECTION_ONLY, Settings, resolve
@@ -139,6 +139,8 @@ def test_devices_of_local_runs_are_configured_and_a_task_may_ask_for_others(envi
     assert make_backend(resolve(), "local").gpu.count == 2
     assert make_backend(resolve(), "local", gpu={"count": 4, "strategy": "tensor"}).gpu.strategy == "tensor"
     assert make_backend(resolve(), "local", gpu=1).gpu.count == 1
+    with pytest.raises(SpecError, match=r"gpu: strategy: .* 'tensor'"):
+        make_backend(resolve(), "local", gpu={"strategy": "pipeline"})
 
 
 def test_json_that_is_none_is_named(environ) -> None:
