@@ -147,5 +147,7 @@ def _idle(spec: EvalSpec, gpu: Gpu) -> Iterator[Problem]:
     """Warn of devices that nothing will use."""
     arguments = {name for each in WAYS.get(spec.model.type, {}).values() for name in each.model_args}
     if gpu.count > 1 and gpu.strategy is None and not arguments & spec.model.lm_eval_args().keys():
-        text = f"gpu.count {gpu.count} without gpu.strategy: one of them evaluates, the others are idle"
-        yield Problem("idle-gpu", "warning", f"{text}; set gpu.strategy to {', '.join(WAYS.get(spec.model.type, {}))}.")
+        known = " or ".join(WAYS.get(spec.model.type, {}))
+        remedy = f"set gpu.strategy to {known}" if known else "ask for fewer, or say in model.args how they are used"
+        text = f"gpu.count {gpu.count} without gpu.strategy: one of them evaluates, the others are idle; {remedy}."
+        yield Problem("idle-gpu", "warning", text)
