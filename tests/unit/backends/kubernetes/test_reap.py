@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_lmeval.backends.kubernetes.claims import ClaimView, orphaned
 from airflow_provider_lmeval.backends.kubernetes.reap import YOUNG_S, Orphan, orphans
 from airflow_provider_lmeval.backends.kubernetes.view import PodView
 
@@ -61,3 +62,37 @@ def test_pods_that_ended_are_kept_for_a_while() -> None:
 def test_a_young_pod_and_one_on_its_way_out_stay() -> None:
     assert found(pod(created=NOW - YOUNG_S + 1), state="failed") == []
     assert found(pod(deletion=NOW), state="failed") == []
+
+
+def test_a_pod_may_have_a_time_of_its_own() -> None:
+    assert found(ended(TTL - 1), state="success") == []
+    assert len(found(ended(61.0, ttl=60.0), state="success")) == 1
+    assert found(ended(TTL + 1, ttl=2 * TTL), state="success") == []
+
+
+def claim(**fields: Any) -> ClaimView:
+    known: dict[str, Any] = {"name": "c", "namespace": "ns", "run_id": "a-b-task-gen1", "owner": OWNER, "created": 0.0}
+    return ClaimView(**known | {"deleted": False, "retention": "Delete"} | fields)
+
+
+def alive(_: tuple[str, ...]) -> None:
+    """Say that the task may try again."""
+
+
+def test_a_claim_stays_as_long_as_its_runs_pod() -> None:
+    assert orphaned([claim()], [pod()], lambda _: "failed") == []
+    assert orphaned([claim()], [], lambda _: "failed") == [(claim(), "failed")]
+
+
+def test_a_claim_stays_for_the_next_try() -> None:
+    assert orphaned([claim()], [], alive) == []
+
+
+def test_a_claim_of_a_cleared_run_goes_when_the_next_one_is_there() -> None:
+    ((_, why),) = orphaned([claim()], [pod(run_id="a-b-task-gen2")], alive)
+    assert "a-b-task-gen2" in why
+
+
+def test_what_others_use_is_never_removed() -> None:
+    shared = [claim(retention="Retain"), claim(run_id=""), claim(deleted=True)]
+    assert orphaned(shared, [], lambda _: "failed") == []
