@@ -1,4 +1,4 @@
-"""``reap``: removes pods of evaluations that no task owns any more."""
+"""``reap``: removes pods and claims of evaluations that no task owns any more."""
 
 from __future__ import annotations
 
@@ -18,12 +18,19 @@ if TYPE_CHECKING:
 def main(arguments: argparse.Namespace) -> int:
     """Remove orphans and print one line about each; 0 always, unless something cannot be reached."""
     pod = {"namespace": arguments.namespace}
+    from airflow_provider_lmeval.backends.kubernetes.claims import ClaimView
+
     found = sweep(arguments.conn_id, pod=pod, ttl_s=arguments.ttl, unknown=arguments.unknown, dry_run=arguments.dry_run)
     for orphan in found:
         print(f"{orphan.view.namespace}/{orphan.view.name}: {orphan.why}")
     done = "would be removed" if arguments.dry_run else "removed"
-    print(f"{len(found)} {'pod' if len(found) == 1 else 'pods'} {done}", file=sys.stderr)
+    claims = sum(isinstance(orphan.view, ClaimView) for orphan in found)
+    print(f"{_count(len(found) - claims, 'pod')} and {_count(claims, 'claim')} {done}", file=sys.stderr)
     return 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def sweep(
