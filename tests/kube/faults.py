@@ -43,8 +43,8 @@ class Fault:
     """Something that happens to matching requests; ``lift`` ends it and lets go of what hangs.
 
     :param verb: of RBAC, None all. :param resource: plural with subresource, None all. :param path: searched in the path.
-    :param times: how often; None: until lifted. :param until: monotonic time of its end.
-    :param after: the request has been carried out by then.
+    :param times: how often; None: until lifted. :param until: monotonic time of its end. :param lasts: seconds from the
+        first request it happens to. :param after: the request has been carried out by then.
     """
 
     effect: Effect
@@ -53,6 +53,7 @@ class Fault:
     path: str | None = None
     times: int | None = None
     until: float | None = None
+    lasts: float | None = None
     after: bool = False
     lifted: asyncio.Event = field(default_factory=asyncio.Event)
     hits: int = 0
@@ -89,12 +90,14 @@ class Faults:
         for fault in list(self._faults):
             if fault.after is after and fault.concerns(request):
                 fault.hits += 1
+                if fault.lasts is not None and fault.until is None:
+                    fault.until = time.monotonic() + fault.lasts
                 await fault.effect(raw)
 
     def fail(self, code: int, *, retry_after: int | None = None, message: str | None = None, **where: Any) -> Fault:
         """Answer with an error: 429, 500, 503, 504 or any other.
 
-        :param retry_after: seconds, for the header. :param where: ``verb``, ``resource``, ``path``, ``times``, ``seconds``.
+        :param retry_after: seconds, for the header. :param where: fields of ``Fault``, and ``seconds`` from now on.
         """
 
         async def effect(raw: web.Request) -> None:

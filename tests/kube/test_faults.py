@@ -54,6 +54,13 @@ def test_a_fault_can_last_for_a_time(quiet: KubeServer, admin: httpx.Client) -> 
     quiet.wait(lambda: admin.get(PODS).status_code == 200)
 
 
+def test_a_faults_time_can_begin_with_the_first_request(quiet: KubeServer, admin: httpx.Client) -> None:
+    fault = quiet.faults.fail(503, lasts=0.3)
+    assert fault.until is None
+    assert admin.get(PODS).status_code == 503
+    quiet.wait(lambda: admin.get(PODS).status_code == 200)
+
+
 def test_a_hanging_server_answers_once_the_fault_is_lifted(quiet: KubeServer, admin: httpx.Client) -> None:
     fault = quiet.faults.hang(resource="pods")
     with pytest.raises(httpx.ReadTimeout):

@@ -22,7 +22,18 @@ from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.store import Store
 from tests.kube import KubeServer
 from tests.kube_backend import pods
-from tests.kube_backend.conftest import NAMESPACE, Airflow, StateStore, context, defer, finish, fire, handle_of, spec
+from tests.kube_backend.conftest import (
+    NAMESPACE,
+    Airflow,
+    Said,
+    StateStore,
+    context,
+    defer,
+    finish,
+    fire,
+    handle_of,
+    spec,
+)
 
 RUN = run_id("dag", "manual__1", "evaluate", -1, 0, EvalSpec.parse(spec()).content_hash)
 GOOD = pods.document(RUN)
@@ -115,6 +126,17 @@ class Worker(threading.Thread):
         super().join(timeout)
         if self._error is not None:
             raise self._error
+
+
+def until_said(said: Said, words: str) -> Callable[[Act], None]:
+    """Let a pod run until its task's log says something."""
+
+    def during(act: Act) -> None:
+        act.until_seen()
+        act.server.wait(lambda: words in said, 20)
+        act.succeed()
+
+    return during
 
 
 def stored(airflow: Airflow, raw: bytes = GOOD) -> None:

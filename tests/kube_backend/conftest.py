@@ -19,8 +19,9 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_lmeval.backends import Handle
 from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
-from tests.kube import Image, KubeServer, Rule
+from tests.kube import Image, KubeServer, Rule, Script
 from tests.kube.kinds import NAMESPACES
+from tests.kube_backend.hurry import hurried
 from tests.support.context import TaskInstance
 from tests.support.tiny import tiny_model, tiny_tasks
 
@@ -126,6 +127,34 @@ def airflow(server: KubeServer, tmp_path: Path) -> Iterator[Airflow]:
     yield found
     os.environ.clear()
     os.environ.update(before)
+
+
+class Said:
+    """What a test's tasks, and whatever else runs in its process, have said so far: ``words in said``."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self._text = ""
+
+    def __contains__(self, words: str) -> bool:
+        self._text += self._capsys.readouterr().out
+        return words in self._text
+
+
+@pytest.fixture
+def hurry() -> Iterator[None]:
+    with hurried():
+        yield
+
+
+@pytest.fixture
+def endless(server: KubeServer) -> None:
+    server.script(Script())
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Said:
+    return Said(capsys)
 
 
 def spec(**fields: Any) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,39 +12,28 @@ from airflow_provider_lmeval.wire import DRIVER_HEADER
 from tests.kube import KubeServer, Rule, Script
 from tests.kube.faults import Fault
 from tests.kube.kinds import QUOTAS
-from tests.kube_backend.acts import LOG, SCORES, WORDS, Act, Ended, gone, play, succeeded
+from tests.kube_backend.acts import LOG, WORDS, Act, Ended, gone, play, succeeded, until_said
 from tests.kube_backend.conftest import (
     NAMESPACE,
     ROLE,
     Airflow,
+    Said,
     context,
     defer,
     documented,
     finish,
     fire,
-    spec,
     without,
 )
-from tests.kube_backend.hurry import FACTOR, hurried
+from tests.kube_backend.hurry import FACTOR
 
 MINUTE_S = 60 / FACTOR
 
 TROUBLE: dict[str, Callable[[KubeServer], Fault]] = {
-    "429": lambda server: server.faults.fail(429, seconds=MINUTE_S),
-    "500": lambda server: server.faults.fail(500, seconds=MINUTE_S),
-    "time-outs": lambda server: server.faults.hang(seconds=MINUTE_S),
+    "429": lambda server: server.faults.fail(429, lasts=MINUTE_S),
+    "500": lambda server: server.faults.fail(500, lasts=MINUTE_S),
+    "time-outs": lambda server: server.faults.hang(lasts=MINUTE_S),
 }
-
-
-@pytest.fixture
-def hurry() -> Iterator[None]:
-    with hurried():
-        yield
-
-
-@pytest.fixture
-def endless(server: KubeServer) -> None:
-    server.script(Script())
 
 
 # -- a minute without an API server
@@ -115,6 +103,10 @@ def forget(server: KubeServer) -> None:
     server.faults.cut_watches()
 
 
+def looks(server: KubeServer) -> int:
+    return server.requests.count("watch", "pods") + server.requests.count("list", "pods")
+
+
 @pytest.mark.parametrize("trouble", [cut_properly, cut_abruptly, forget])
 @pytest.mark.usefixtures("endless")
 def test_a_watch_in_trouble_misses_no_end(
@@ -122,10 +114,9 @@ def test_a_watch_in_trouble_misses_no_end(
 ) -> None:
     def during(act: Act) -> None:
         act.until_seen()
-        before = server.requests.count("watch", "pods") + server.requests.count("list", "pods")
+        before = looks(server)
         trouble(server)
-        again = lambda: server.requests.count("watch", "pods") + server.requests.count("list", "pods") >= before + 2  # noqa: E731
-        server.wait(again, 20)
+        server.wait(lambda: looks(server) >= before + 2, 20)
         act.succeed()
 
     succeeded(server, airflow, play(airflow, during))
@@ -151,20 +142,10 @@ def test_an_end_between_two_watches_of_which_the_server_knows_nothing_more_is_se
 # -- progress
 
 
-def ask_driver(act: Act) -> None:
-    """Return once the driver was asked, or nearly."""
-    act.until_seen()
-    act.server.wait(lambda: act.server.requests.count("get", "pods/proxy"), 20)
-    act.succeed()
-
-
-def test_a_proxy_that_is_forbidden_costs_only_the_progress(
-    server: KubeServer, airflow: Airflow, endless: None, capsys: Any
-) -> None:
+@pytest.mark.usefixtures("endless")
+def test_a_proxy_that_is_forbidden_costs_only_the_progress(server: KubeServer, airflow: Airflow, said: Said) -> None:
     server.user("airflow", without("get", "pods/proxy"))
-    succeeded(server, airflow, play(airflow, ask_driver))
-    assert documented("no progress is shown") in (said := capsys.readouterr().out)
-    assert "verb 'get' on 'pods/proxy'" in said
+    succeeded(server, airflow, play(airflow, until_said(said, documented("no progress is shown"))))
 
 
 def refuses(method: str, path: str, headers: Any) -> tuple[int, dict[str, str], bytes]:
@@ -172,11 +153,10 @@ def refuses(method: str, path: str, headers: Any) -> tuple[int, dict[str, str], 
 
 
 def test_a_token_that_is_wrong_costs_only_the_progress_and_is_no_matter_of_kubernetes_credentials(
-    server: KubeServer, airflow: Airflow, capsys: Any
+    server: KubeServer, airflow: Airflow, said: Said
 ) -> None:
     server.script(Script(serves=refuses))
-    succeeded(server, airflow, play(airflow, ask_driver))
-    assert documented("the driver does not accept the token") in (said := capsys.readouterr().out)
+    succeeded(server, airflow, play(airflow, until_said(said, documented("the driver does not accept the token"))))
     assert "credentials of the Kubernetes connection" not in said
 
 
@@ -215,84 +195,3 @@ def test_a_quota_that_is_used_up_refuses_the_pod_until_there_is_room(server: Kub
     assert server.pods(NAMESPACE) == []
     server.call(lambda: server.cluster.registry.delete(QUOTAS, (NAMESPACE, "gpus")))
     succeeded(server, airflow, play(airflow, lambda act: (act.until_seen(), act.succeed())))
-
-
-# -- each right denied in turn
-
-LARGE = [{"task": f"t{n}", "doc_to_text": hashlib.sha512(str(n).encode()).hexdigest()} for n in range(600)]
-"""Tasks that do not compress: their request needs a ConfigMap."""
-
-
-def refused(airflow: Airflow, **fields: Any) -> str:
-    """Return why a task did not start; nothing is left of it, and Airflow does not try again."""
-    with pytest.raises(AirflowFailException) as caught:
-        airflow.operator(**fields).execute(context())
-    gone(airflow.server)
-    return str(caught.value)
-
-
-def whole(airflow: Airflow) -> str:
-    succeeded(airflow.server, airflow, play(airflow, ask_driver))
-    return ""
-
-
-def one_by_one(airflow: Airflow) -> str:
-    succeeded(airflow.server, airflow, play(airflow, lambda act: (act.until_seen(), act.succeed())))
-    return ""
-
-
-def without_log(airflow: Airflow) -> str:
-    ended = play(airflow, ask_driver)
-    assert (ended.found["reason"], ended.found["results"]) == ("Succeeded", SCORES)
-    gone(airflow.server)
-    return ""
-
-
-def left(airflow: Airflow) -> str:
-    ended = play(airflow, ask_driver)
-    assert (ended.found["reason"], ended.error) == ("Succeeded", None)
-    assert [pod["status"]["phase"] for pod in airflow.server.pods(NAMESPACE)] == ["Succeeded"]
-    return ""
-
-
-def kept(airflow: Airflow) -> str:
-    ended = play(airflow, ask_driver, kubernetes={"on_finish_action": "keep_pod"})
-    assert (ended.found["reason"], ended.error) == ("Succeeded", None)
-    return ""
-
-
-def failing(airflow: Airflow) -> str:
-    fail = lambda act: act.succeed(exit_code=6, log=b"", message=b"")  # noqa: E731
-    ended = play(airflow, fail, kubernetes={"log_events_on_failure": True})
-    assert (ended.cause, ended.retried) == ("endpoint", True)
-    gone(airflow.server)
-    return ""
-
-
-DENIED: dict[tuple[str, str], Callable[[Airflow], str]] = {
-    ("get", "pods"): whole,
-    ("list", "pods"): refused,
-    ("watch", "pods"): one_by_one,
-    ("create", "pods"): refused,
-    ("patch", "pods"): kept,
-    ("delete", "pods"): left,
-    ("get", "pods/log"): without_log,
-    ("get", "pods/proxy"): whole,
-    ("list", "events"): failing,
-    ("create", "configmaps"): lambda airflow: refused(airflow, spec=spec(tasks=LARGE)),
-}
-
-
-def test_every_right_of_the_role_is_denied_once() -> None:
-    assert {(verb, one) for rule in ROLE for one in rule.resources for verb in rule.verbs} == set(DENIED)
-
-
-@pytest.mark.parametrize(("verb", "resource"), DENIED)
-@pytest.mark.usefixtures("hurry", "endless")
-def test_a_verb_that_is_denied_is_named_with_its_role(
-    server: KubeServer, airflow: Airflow, verb: str, resource: str, capsys: Any
-) -> None:
-    server.user("airflow", without(verb, resource))
-    said = DENIED[verb, resource](airflow) + capsys.readouterr().out
-    grant = documented("Grant the verb")
-    assert f"{grant} '{verb}' on '{resource}' in namespace '{NAMESPACE}': the Role is in docs/kubernetes.md" in said

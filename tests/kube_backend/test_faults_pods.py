@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -29,7 +29,6 @@ from tests.kube_backend.acts import (
     succeeded,
 )
 from tests.kube_backend.conftest import IMAGE, NAMESPACE, Airflow, StateStore, documented, real
-from tests.kube_backend.hurry import hurried
 
 AT_WORK = pods.last_words(RUN, state=State.RUNNING, reason=Reason.NO_REASON, phase=Phase.EVALUATING, tasks_done=2)
 SAVING = pods.last_words(
@@ -40,12 +39,6 @@ SAVING = pods.last_words(
 @pytest.fixture
 def endless(server: KubeServer) -> None:
     server.script(Script(message=AT_WORK))
-
-
-@pytest.fixture
-def hurry() -> Iterator[None]:
-    with hurried():
-        yield
 
 
 def failed(server: KubeServer, ended: Ended, cause: str, *words: str) -> None:

@@ -31,11 +31,6 @@ def backend() -> KubernetesBackend:
     return found
 
 
-@pytest.fixture
-def endless(server: KubeServer) -> None:
-    server.script(Script())
-
-
 def alive(server: KubeServer) -> list[dict[str, Any]]:
     return [pod for pod in server.pods(NAMESPACE) if "deletionTimestamp" not in pod["metadata"]]
 

@@ -33,11 +33,6 @@ GOOD = pods.document(RUN)
 
 
 @pytest.fixture
-def endless(server: KubeServer) -> None:
-    server.script(Script())
-
-
-@pytest.fixture
 def good(server: KubeServer) -> None:
     server.script(Script(runs_s=0.2, log=pods.log(RUN, GOOD), message=pods.last_words(RUN, GOOD)))
 
