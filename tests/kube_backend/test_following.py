@@ -75,6 +75,11 @@ async def seen_running(trigger: EvalPodTrigger) -> None:
             await asyncio.sleep(0.02)
 
 
+def finish(server: KubeServer, *triggers: EvalPodTrigger) -> None:
+    for each in triggers:
+        server.finish(each.handle["where"]["pod"], NAMESPACE)
+
+
 def phases(server: KubeServer) -> list[str]:
     return [pod["status"].get("phase", "") for pod in server.pods(NAMESPACE)]
 
@@ -85,10 +90,16 @@ def requests(server: KubeServer, verb: str) -> int:
 
 @pytest.mark.usefixtures("airflow")
 def test_many_triggers_share_one_watch_and_each_sees_its_own_end(server: KubeServer) -> None:
-    server.script(Script(runs_s=1.0))
+    server.script(Script())
     triggers = [trigger(index) for index in range(10)]
     lists = requests(server, "list")
-    events = follow(*triggers)
+
+    async def end() -> None:
+        for each in triggers:
+            await seen_running(each)
+        await asyncio.to_thread(finish, server, *triggers)
+
+    events = follow(*triggers, during=end)
     assert [found["run_id"] for found in events] == [name(index) for index in range(10)]
     assert {found["status"]["reason"] for found in events} == {"Succeeded"}
     assert requests(server, "watch") == 1
@@ -203,7 +214,7 @@ def test_the_deadline_stops_the_pod(server: KubeServer) -> None:
 @pytest.mark.usefixtures("airflow")
 def test_a_sensors_trigger_leaves_the_pod_alone(server: KubeServer) -> None:
     server.script(Script())
-    found = trigger(deadline=time.time() + 1.0, owns_run=False)
+    found = trigger(deadline=time.time() + 2.0, owns_run=False)
     (payload,) = follow(found)
     assert (payload["timed_out"], payload["status"]["state"]) == (True, "Running")
     assert phases(server) == ["Running"]
@@ -217,8 +228,14 @@ def test_progress_of_many_keeps_within_the_budget_and_nobody_is_left_out(server:
         asked.append({key.lower(): value for key, value in headers.items()}[TOKEN_HEADER.lower()])
         return 200, {DRIVER_HEADER: "1"}, pods.status(name(), 1)
 
-    server.script(Script(runs_s=6.0, serves=answer))
-    follow(*[trigger(index) for index in range(12)])
+    server.script(Script(serves=answer))
+    triggers = [trigger(index) for index in range(12)]
+
+    async def end() -> None:
+        await asyncio.to_thread(server.wait, lambda: len(set(asked)) == 12, 25)
+        await asyncio.to_thread(finish, server, *triggers)
+
+    follow(*triggers, during=end)
     assert len(set(asked)) == len(asked) == 12
     times = [seen.time for seen in server.requests.log if "/proxy/" in seen.path]
     assert max(times) - min(times) >= 0.9 * 11 / poller.RATE
