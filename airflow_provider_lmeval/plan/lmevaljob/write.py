@@ -141,12 +141,13 @@ def _limit(spec: EvalSpec, findings: Findings) -> str | None:
     return text
 
 
-def _batch_size(spec: EvalSpec, batch: BatchRules, findings: Findings) -> str:
+def _batch_size(spec: EvalSpec, batch: BatchRules, findings: Findings) -> str | None:
+    """Return what the job asks for; a spec that names none leaves it to the operator's default."""
     if spec.max_batch_size not in (None, batch.maximum):
         findings.error(("max_batch_size",), f"the operator's maximum is {batch.maximum}, for all jobs; leave it out")
     if isinstance(spec.batch_size, int) and batch.maximum and spec.batch_size > batch.maximum:
         findings.error(("batch_size",), f"found {spec.batch_size}; the operator takes {batch.maximum} at most")
-    return str(spec.batch_size)
+    return None if spec.batch_size is None else str(spec.batch_size)
 
 
 def _chat(spec: EvalSpec) -> dict[str, Any] | None:

@@ -72,7 +72,7 @@ def test_a_spec_becomes_a_job_named_after_its_file(capsys, tmp_path) -> None:
     assert main(["convert", str(path), "--to", "lmevaljob"]) == 0
     (job,) = documents(capsys.readouterr().out)
     assert job["metadata"]["name"] == "nightly-eval"
-    assert job["spec"]["batchSize"] == "1"
+    assert job["spec"]["taskList"] == {"taskNames": ["arc_easy"]}
 
 
 def test_a_job_of_the_first_design_is_rewritten(capsys) -> None:

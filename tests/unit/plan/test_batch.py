@@ -20,7 +20,8 @@ def spec(**fields: Any) -> EvalSpec:
 @pytest.mark.parametrize(
     ("fields", "rules", "sizes", "told"),
     [
-        ({}, BatchRules(), (1, None), 0),
+        ({}, BatchRules(), (None, None), 0),
+        ({}, BatchRules(maximum=24), (None, 24), 1),
         ({}, OPERATOR, (8, None), 1),
         ({"batch_size": 1}, OPERATOR, (1, None), 0),
         ({"batch_size": 24}, OPERATOR, (24, None), 0),

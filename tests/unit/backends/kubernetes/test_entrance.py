@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from airflow_provider_lmeval.backends.kubernetes.proxy import Entrance, status_server
-from airflow_provider_lmeval.plan.pod import STATUS_TLS, PodRun, complete
+from airflow_provider_lmeval.plan.pod import complete
+from airflow_provider_lmeval.plan.pod_container import STATUS_TLS
+from airflow_provider_lmeval.plan.pod_parts import PodRun
 from airflow_provider_lmeval.spec.pod import PodSettings
 
 RUN = PodRun(run_id="a-b-c", name="pod", namespace="ns", request="packed", image="image", spec_hash="0" * 64)

@@ -67,14 +67,19 @@ MODELS = st.builds(
     load_in_4bit=st.booleans(),
     max_length=st.none() | st.integers(1, 10**6),
 )
+BATCHES = st.integers(1, 24) | st.sampled_from(["auto", "auto:3"])
 SPECS = st.fixed_dictionaries(
-    {"model": MODELS, "max_batch_size": st.just(24), "tasks": st.lists(WORD, min_size=1, max_size=3, unique=True)},
+    {
+        "model": MODELS,
+        "batch_size": BATCHES,
+        "max_batch_size": st.just(24),
+        "tasks": st.lists(WORD, min_size=1, max_size=3, unique=True),
+    },
     optional={
         "unitxt": st.lists(st.builds(lambda card: {"card": card}, ARTIFACT | IDENTIFIER), min_size=1, max_size=1),
         "artifacts": st.builds(lambda t, s: {"templates": {"t": t}, "system_prompts": {"s": s}}, ARTIFACT, TEXT),
         "num_fewshot": st.integers(0, 99),
         "limit": st.integers(1, 10**6) | st.floats(1e-9, 0.999),
-        "batch_size": st.integers(1, 24) | st.sampled_from(["auto", "auto:3"]),
         "device": st.sampled_from(["cpu", "cuda:1"]),
         "gen_kwargs": st.dictionaries(IDENTIFIER, ARGUMENT, max_size=2),
         "system_instruction": TEXT.filter(bool),
@@ -94,6 +99,12 @@ def test_a_spec_comes_back_as_it_was(data) -> None:
     back = read_lmevaljob(spec.to_lmevaljob()).spec
     assert back == spec
     assert back.content_hash == spec.content_hash
+
+
+def test_a_spec_without_a_batch_size_leaves_it_to_the_operator() -> None:
+    job = EvalSpec.parse({"model": {"type": "hf", "pretrained": "m"}, "tasks": ["arc_easy"]}).to_lmevaljob()
+    assert "batchSize" not in job["spec"]
+    assert read_lmevaljob(job).spec.batch_size == 8
 
 
 @pytest.mark.parametrize("name", FILES)
