@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 STARTING_S = 5.0
 """Longest wait between two thoughts about a pod that does not run yet, or is on its way out: its limits are time, too."""
 RUNNING_S = 60.0
-HEAVY = ("airflow.providers.cncf.kubernetes.hooks.kubernetes", "airflow_provider_lmeval.backends.kubernetes.poller")
-"""What takes seconds to import, in a thread: the triggerer's other triggers must not wait for it."""
+HEAVY = (
+    "kubernetes_asyncio.config",
+    "airflow_provider_lmeval.backends.kubernetes.backend",
+    "airflow_provider_lmeval.backends.kubernetes.poller",
+)
+"""What takes a while to import, in a thread: the triggerer's other triggers must not wait for it."""
 
 
 class EvalPodTrigger(LMEvalTrigger):

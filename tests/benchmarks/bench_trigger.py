@@ -2,10 +2,12 @@
 
 Both wait for pods of the same making on the same server, one process after the other. The pods are real manifests that no
 scheduler takes; their status is patched to *Running*, and to *Succeeded* when the measured window is over. The time between
-sending that patch and the trigger's event is how late an end is noticed. Progress polls are on; as no driver runs, they go
-unanswered. ``KUBECONFIG`` chooses a real API server (``NAMESPACE`` a namespace); without it the test server is started.
+sending that patch and the trigger's event is how late an end is noticed. Progress polls are on and answered (``drivers``).
 
-One JSON line per number of pods. Fails above the limits, or if one trigger of ours ever was not waiting.
+``KUBECONFIG`` chooses a real API server, ``NAMESPACE`` a namespace, ``DRIVER_ADDRESS`` an address of this machine that the
+server reaches; without that one polls go unanswered. Else the test server is started; it speaks TLS, as clusters do.
+
+One JSON line per number of pods. Fails above the limits, or if one trigger of either side ever was not waiting.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from tests.support.certificates import self_signed
 
 NUMBERS = (400, 1000)
 WINDOW_S = 20.0
@@ -32,8 +36,12 @@ LIMITS = {"cpu_ratio": 0.05, "requests_ratio": 0.05, "memory_ratio": 0.5, "notic
 GROWTH_LIMIT = 1.1
 """Our requests per second with the most pods, relative to the fewest."""
 SPEC = {"model": {"type": "hf", "pretrained": "/models/candidate"}, "tasks": ["arc_easy"]}
-ADDRESS = "192.0.2.1"
-"""Of pods that have none (RFC 5737)."""
+LOOPBACK = "127.0.0.2"
+"""Where drivers answer the test server. A real API server refuses to dial loopback addresses."""
+NOWHERE = "192.0.2.1"
+"""Of pods whose drivers nobody can ask (RFC 5737)."""
+LEAST_POLLS = 1.0
+"""Answered polls a second, where drivers can be asked: about four are due."""
 
 Json = dict[str, Any]
 
@@ -41,11 +49,12 @@ Json = dict[str, Any]
 class Pods:
     """The pods of one measurement: created, running, ended one by one, removed.
 
-    :param api: an open connection (``backends.kubernetes.api.Api``). :param handles: pod name → its run's handle.
+    :param api: an open connection (``backends.kubernetes.api.Api``). :param address: of all of them.
+    :param handles: pod name → its run's handle.
     """
 
-    def __init__(self, api: Any, backend: Any, namespace: str) -> None:
-        self.api, self.backend, self.namespace = api, backend, namespace
+    def __init__(self, api: Any, backend: Any, namespace: str, address: str) -> None:
+        self.api, self.backend, self.namespace, self.address = api, backend, namespace, address
         self.handles: dict[str, Json] = {}
         self._gate = asyncio.Semaphore(CREATE_AT_ONCE)
 
@@ -63,7 +72,7 @@ class Pods:
             manifest["spec"]["schedulerName"] = "nobody"
             pod = await self.api.create_pod(manifest)
             self.handles[name] = self.backend.handle(name, pod).to_json()
-            await self._patch(name, _status("Running", {"running": {"startedAt": _now()}}))
+            await self._patch(name, _status("Running", {"running": {"startedAt": _now()}}, self.address))
 
     async def end(self) -> dict[str, float]:
         """Let each succeed, one after the other, and return when its end was sent, in the monotonic clock's seconds."""
@@ -71,7 +80,7 @@ class Pods:
         for name in self.handles:
             sent[name] = time.monotonic()
             end = {"exitCode": 0, "reason": "Completed", "startedAt": _now(), "finishedAt": _now()}
-            await self._patch(name, _status("Succeeded", {"terminated": end}))
+            await self._patch(name, _status("Succeeded", {"terminated": end}, self.address))
         return sent
 
     async def remove(self) -> None:
@@ -94,13 +103,13 @@ def _now() -> str:
     return datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _status(phase: str, state: Json) -> Json:
+def _status(phase: str, state: Json, address: str) -> Json:
     container = {"name": "base", "image": "lmeval", "imageID": "", "restartCount": 0, "state": state}
     scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": _now()}
     return {
         "phase": phase,
-        "podIP": ADDRESS,
-        "podIPs": [{"ip": ADDRESS}],
+        "podIP": address,
+        "podIPs": [{"ip": address}],
         "conditions": [scheduled],
         "containerStatuses": [container | {"ready": phase == "Running"}],
     }
@@ -156,6 +165,10 @@ def failures(lines: Sequence[Json]) -> list[str]:
     rates = [line["ours"]["requests_per_s"] for line in lines]
     if rates[-1] > GROWTH_LIMIT * rates[0]:
         found.append(f"our requests grow from {rates[0]} to {rates[-1]} a second")
+    for line in lines:
+        polls = line["ours"]["polls_answered"]
+        if polls is not None and polls < LEAST_POLLS * WINDOW_S:
+            found.append(f"n={line['n']}: only {polls} polls were answered")
     return found
 
 
@@ -171,28 +184,16 @@ def cluster(home: Path) -> Iterator[Path]:
         yield Path(given).absolute()
         return
     path = home / "kubeconfig"
-    command = [sys.executable, "-m", "tests.kube", "--kubeconfig", str(path), "--scripted"]
+    certificate = map(str, self_signed(home))
+    command = [sys.executable, "-m", "tests.kube", "--kubeconfig", str(path), "--scripted", "--tls", *certificate]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()  # it serves
-        _trust_one_authority(home)
+        os.environ.setdefault("DRIVER_ADDRESS", LOOPBACK)
         try:
             yield path
         finally:
             process.terminate()
-
-
-def _trust_one_authority(home: Path) -> None:
-    """Let the processes know one authority, as clients of a cluster with a certificate of its own do.
-
-    The test server speaks plain HTTP, for which clients load all of the system's: that costs KubernetesPodTrigger
-    19 of 24 ms at each poll, and is not its fault. (Nor has it TLS connections here, which take it memory elsewhere.)
-    """
-    import certifi
-
-    first, mark, _ = Path(certifi.where()).read_text(encoding="utf-8").partition("-----END CERTIFICATE-----")
-    (home / "authority.pem").write_text(f"{first}{mark}\n", encoding="utf-8")
-    os.environ["SSL_CERT_FILE"] = str(home / "authority.pem")
 
 
 def connect(home: Path, kubeconfig: Path) -> None:
@@ -213,20 +214,29 @@ async def run(home: Path) -> list[Json]:
     from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
 
     backend: Any = LMEvalHook("eval").get_conn()
+    address = os.environ.get("DRIVER_ADDRESS")
     lines = []
-    async with backend.cluster.open() as api:
+    async with backend.cluster.open() as api, _answering(address) as drivers:
         for n in NUMBERS:
             found = {}
             for kind in ("ours", "peer"):
-                pods = Pods(api, backend, os.environ.get("NAMESPACE", "default"))
+                pods = Pods(api, backend, os.environ.get("NAMESPACE", "default"), address or NOWHERE)
+                before = drivers.answered if drivers else 0
                 try:
                     await pods.create(n)
                     found[kind] = await measure(kind, pods, home)
                 finally:
                     await pods.remove()
+                found[kind]["polls_answered"] = drivers.answered - before if drivers else None
             lines.append(compare(n, found["ours"], found["peer"]))
             print(json.dumps(lines[-1]), flush=True)
     return lines
+
+
+def _answering(address: str | None) -> AbstractAsyncContextManager[Any]:
+    from tests.benchmarks.drivers import answering
+
+    return answering(address) if address else nullcontext()
 
 
 def main() -> int:

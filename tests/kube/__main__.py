@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument(
         "--scripted", action="store_true", help="run nothing: pods wait for others to write their status"
     )
+    parser.add_argument("--tls", type=Path, nargs=2, metavar=("CERTIFICATE", "KEY"), help="speak HTTPS with this")
     chosen = parser.parse_args()
     image = Image(path=(Path(sys.executable).parent,))
     capacity = {"nvidia.com/gpu": str(chosen.gpus)} if chosen.gpus else {}
@@ -40,6 +41,7 @@ def main() -> None:
         namespaces=chosen.namespace,
         capacity=capacity,
         port=chosen.port,
+        certificate=tuple(chosen.tls) if chosen.tls else None,
     ) as server:
         path = server.kubeconfig(chosen.kubeconfig, namespace=chosen.namespace[-1])
         print(json.dumps({"url": server.url, "kubeconfig": str(path)}), flush=True)

@@ -44,25 +44,36 @@ async def forward(cluster: Cluster, request: Request, target: Target, body: byte
         raise bad_request("address not allowed")
     if port is None:
         port = next((one["containerPort"] for one in _ports(pod)), 80)
+    path = f"/{target.rest or ''}"
+    if not cluster.settings.runs:  # whatever wrote the pod's status may also answer at the address it wrote
+        return await _dial(_plain_socket, f"http://{address}:{port}{path}", request, body)
     worker = cluster.workers.get(pod["metadata"]["uid"])
     sandbox = worker.sandbox if worker is not None and worker.view.sandbox else None
     where = f"error trying to reach service: dial tcp {address}:{port}: connect:"
     if sandbox is None or worker is None or not worker.node.online.is_set():
         await asyncio.sleep(cluster.settings.unreachable_s)
         raise unavailable(f"{where} no route to host")
-    path = f"/{target.rest or ''}"
     if isinstance(sandbox, ScriptedSandbox):
         running = any(view.running for view in worker.view.main)
         if sandbox.script.serves is None or not running:
             raise unavailable(f"{where} connection refused")
         status, headers, content = sandbox.script.serves(request.method, path, _handed_on(request))
         return web.Response(status=status, headers=headers, body=content)
+    return await _dial(sandbox.new_socket, f"http://{address}:{port}{path}", request, body)
+
+
+async def _dial(new_socket: Any, url: str, request: Request, body: bytes) -> web.StreamResponse:
     try:
-        return await _exchange(sandbox.new_socket, f"http://{address}:{port}{path}", request, body)
+        return await _exchange(new_socket, url, request, body)
     except aiohttp.ClientConnectorError:
+        where = f"error trying to reach service: dial tcp {URL(url).host}:{URL(url).port}: connect:"
         raise unavailable(f"{where} connection refused") from None
     except (aiohttp.ClientError, OSError):
         raise unavailable("error trying to reach service: EOF") from None
+
+
+def _plain_socket() -> socket.socket:
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
 
 def _address(name: str) -> tuple[str, int | None]:

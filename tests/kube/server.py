@@ -10,6 +10,7 @@ import asyncio
 import copy
 import secrets
 import shutil
+import ssl
 import tempfile
 import threading
 import time
@@ -44,6 +45,7 @@ class KubeServer:
     :param runs: run pods as processes; False: nothing is scheduled, tests write statuses themselves or use scripts.
     :param namespaces: that exist from the start. :param capacity: the node's further resources, such as GPUs.
     :param port: 0 takes a free one. :param bookmark_s: seconds between the bookmarks of a watch.
+    :param certificate: files of a certificate that vouches for itself, and its key; None speaks plain HTTP.
     :param settings: fields of ``Settings``, such as ``kubelet_delay_s`` or ``reachable``.
     """
 
@@ -56,6 +58,7 @@ class KubeServer:
         capacity: Mapping[str, str] | None = None,
         port: int = 0,
         bookmark_s: float = 60.0,
+        certificate: tuple[Path, Path] | None = None,
         **settings: Any,
     ) -> None:
         self.settings = Settings(runs=runs, **settings)
@@ -68,6 +71,7 @@ class KubeServer:
             port,
             bookmark_s,
         )
+        self._certificate = certificate
         self._written = threading.Condition()
         self._ready = threading.Event()
         self._failure: BaseException | None = None
@@ -121,7 +125,7 @@ class KubeServer:
         app.router.add_route("*", "/{path:.*}", api.handle)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=_tls(self._certificate))
         await site.start()
         self._port = self._runner.addresses[0][1]
 
@@ -133,11 +137,12 @@ class KubeServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"{'https' if self._certificate else 'http'}://127.0.0.1:{self._port}"
 
     def kubeconfig(self, path: Path, user: str = "admin", namespace: str = "default") -> Path:
         """Write a kubeconfig file for a user and return its path."""
-        return kubeconfig.write(path, self.url, self.users[user], namespace)
+        authority = self._certificate[0] if self._certificate else None
+        return kubeconfig.write(path, self.url, self.users[user], namespace, authority)
 
     def user(self, name: str, rules: Sequence[Rule] = ()) -> User:
         """Add somebody, or give somebody other rights."""
@@ -253,3 +258,11 @@ class KubeServer:
         if threading.current_thread() is self._thread:
             raise RuntimeError("already in the server's thread")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+def _tls(certificate: tuple[Path, Path] | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    found = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    found.load_cert_chain(*certificate)
+    return found

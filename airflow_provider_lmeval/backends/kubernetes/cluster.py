@@ -9,20 +9,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-
-import yaml
+from typing import Any, Self
 
 from airflow_provider_lmeval import _compat
 from airflow_provider_lmeval.backends.kubernetes.api import PATIENCE_S, Api
+from airflow_provider_lmeval.backends.kubernetes.credentials import SERVICE_ACCOUNT, Credentials, credentials, extra
 from airflow_provider_lmeval.errors import ClusterError, ConfigError
 
-if TYPE_CHECKING:
-    from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
-
 DEFAULT_CONN_ID = "kubernetes_default"
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(frozen=True)
@@ -56,31 +50,20 @@ class Cluster:
         :param patience_s: see :class:`Api`.
         :raises ClusterError: there is no usable configuration.
         """
-        from kubernetes_asyncio.config import ConfigException
-
-        wrong = (ConfigException, _compat.airflow_exception())
         try:
-            async with (await self._hook(extras)).get_conn() as client:
-                yield Api(client, patience_s)
-        except wrong as error:
-            raise ClusterError(f"no way to a Kubernetes cluster: {error}. {self._advice()}", 400) from error
+            found = await self._credentials(extras)
+            configuration = await found.configuration()
+        except (ConfigError, _compat.airflow_exception()) as error:
+            raise self._no_way(error) from error
+        from kubernetes_asyncio.client import ApiClient
 
-    async def _hook(self, extras: dict[str, Any] | None) -> AsyncKubernetesHook:
-        from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
+        async with ApiClient(configuration) as client:
+            yield Api(client, patience_s)
 
+    async def _credentials(self, extras: Mapping[str, Any] | None) -> Credentials:
         if extras is None:
             extras = await self._look_up()
-        in_cluster = self.in_cluster
-        if in_cluster is None and not self.config_file and not _names_a_cluster(extras):
-            in_cluster = (SERVICE_ACCOUNT / "token").exists() or None  # as the synchronous hook does it
-        return AsyncKubernetesHook(
-            conn_id=self.conn_id,
-            kubernetes_conn_id=None,
-            connection_extras=extras,
-            in_cluster=in_cluster,
-            cluster_context=self.context,
-            config_dict=_read(self.config_file) if self.config_file else None,
-        )
+        return credentials(extras, in_cluster=self.in_cluster, context=self.context, config_file=self.config_file)
 
     async def _look_up(self) -> dict[str, Any]:
         """Return the connection's extras, inside an event loop. Without the default connection the configuration counts."""
@@ -101,32 +84,20 @@ class Cluster:
         """
         if self.conn_id is None:
             return {}
-        from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+        from airflow.sdk import BaseHook
 
         try:
-            return dict(KubernetesHook.get_connection(self.conn_id).extra_dejson)
+            return dict(BaseHook.get_connection(self.conn_id).extra_dejson)
         except _compat.not_found_exception() as error:
-            raise ClusterError(f"no way to a Kubernetes cluster: {error}. {self._advice()}", 400) from error
+            if self.conn_id == DEFAULT_CONN_ID:
+                return {}
+            raise self._no_way(error) from error
 
     def namespace(self, extras: Mapping[str, Any]) -> str:
         """Return the namespace that applies when nobody has named one."""
         own = SERVICE_ACCOUNT / "namespace"
-        return _extra(extras, "namespace") or (own.read_text() if own.exists() else "") or "default"
+        return extra(extras, "namespace") or (own.read_text() if own.exists() else "") or "default"
 
-    def _advice(self) -> str:
-        return f"Set up the Airflow connection {self.conn_id!r} of type Kubernetes, or [lmeval] kubernetes_conn_id"
-
-
-def _extra(extras: Mapping[str, Any], name: str) -> Any:
-    return extras.get(name) or extras.get(f"extra__kubernetes__{name}")
-
-
-def _names_a_cluster(extras: Mapping[str, Any]) -> bool:
-    return any(_extra(extras, name) for name in ("in_cluster", "kube_config_path", "kube_config"))
-
-
-def _read(path: str) -> dict[str, Any]:
-    try:
-        return dict(yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise ConfigError(f"config_file: {path!r} is no kubeconfig that can be read here: {error}") from error
+    def _no_way(self, error: Exception) -> ClusterError:
+        advice = f"Set up the Airflow connection {self.conn_id!r} of type Kubernetes, or [lmeval] kubernetes_conn_id"
+        return ClusterError(f"no way to a Kubernetes cluster: {error}. {advice}", 400)

@@ -31,6 +31,8 @@ GRACE_S = 10.0
 """How long after it began to be followed a pod may be unknown to the watch."""
 CLOSED_S = 600.0
 """How long drivers are not asked after the way to them turned out to be closed."""
+ASKED_RATE = 500.0
+"""Runs a second that are asked when their turn is."""
 NEVER = float("inf")
 
 log = logging.getLogger(__name__)
@@ -83,6 +85,8 @@ class Poller:
 
     def __init__(self) -> None:
         self._turns: set[Turn] = set()
+        self._queue: list[tuple[float, int, Turn]] = []
+        self._queued = -NEVER
         self._work: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -94,6 +98,7 @@ class Poller:
     def add(self, turn: Turn) -> None:
         """Let a run take part."""
         self._turns.add(turn)
+        self._queued = -NEVER
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
 
@@ -104,14 +109,28 @@ class Poller:
     async def _run(self) -> None:
         now = asyncio.get_running_loop().time
         while self._turns:
-            interval = self.interval_s
-            due, _, turn = min((turn.due(interval), id(turn), turn) for turn in self._turns)
-            if due <= now():
+            if (turn := self._next(now())) is not None:
                 turn.busy = True
                 work = asyncio.create_task(self._look(turn))
                 self._work.add(work)
                 work.add_done_callback(self._work.discard)
             await asyncio.sleep(1 / RATE)
+
+    def _next(self, now: float) -> Turn | None:
+        """Return the run that has waited longest for its turn, or None if none is due.
+
+        What a run's turn depends on changes all the time, and asking a thousand runs four times a second would be most of
+        what they cost: so many queue up anew only every other second, and the one at the front is asked again.
+        """
+        interval = self.interval_s
+        if now - self._queued >= len(self._turns) / ASKED_RATE:
+            self._queue = sorted(((turn.due(interval), id(turn), turn) for turn in self._turns), reverse=True)
+            self._queued = now
+        while self._queue and self._queue[-1][0] <= now:
+            _, _, turn = self._queue.pop()
+            if turn in self._turns and turn.due(interval) <= now:
+                return turn
+        return None
 
     async def _look(self, turn: Turn) -> None:
         now = asyncio.get_running_loop().time
