@@ -14,7 +14,7 @@ PY := $(VENV)/bin/python
 ARGS ?=
 
 .PHONY: help setup demo airflow test test-unit test-driver test-airflow test-kubernetes test-lowest check lint types layers format \
-	bench bench-driver bench-gate bench-import bench-spec bench-trigger catalog constraints changelog clean \
+	test-cluster bench bench-driver bench-gate bench-import bench-spec bench-trigger catalog constraints changelog clean \
 	image image-base image-lock test-image
 
 help: ## list the targets
@@ -51,6 +51,10 @@ test-airflow: $(STAMP) ## end to end, under a real Airflow
 # What the driver needs is pinned exactly, so there is no lowest set of it.
 test-kubernetes: $(STAMP) ## the Kubernetes backend on the test server
 	@$(PY) -m pytest tests/kube tests/kube_backend tests/airflow/test_kubernetes.py $(ARGS)
+
+# Its options are make's arguments, which reach it as environment variables: tests/cluster/options.py lists them.
+test-cluster: $(STAMP) ## the same end to end on a cluster: KUBECONFIG=… IMAGE=… NAMESPACE=…; without them, on the test server
+	@LMEVAL_TEST_CLUSTER=1 $(PY) -m pytest tests/cluster $(ARGS)
 
 test-lowest: $(LOWEST_STAMP) ## unit and trigger tests with the lowest dependencies, in .venv-lowest
 	@$(LOWEST)/bin/python -m pytest tests/unit --ignore tests/unit/driver $(ARGS)

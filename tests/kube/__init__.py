@@ -26,8 +26,7 @@ The layers, each importing only from the ones before it (annotations aside):
 - ``routes`` ``watch`` ``proxy`` ``subresources`` ``discovery`` ``faults`` ``http`` ``kubeconfig`` ``server``: the way in.
 
 Not there: Deployments and other workloads, exec and attach, server-side apply, probes, lifecycle hooks, services and DNS,
-pods reaching other pods, projected volumes and service-account tokens, memory and CPU limits (``faults.oom_kill`` stands
-in), certificates of users.
+pods reaching other pods, projected volumes and service-account tokens, CPU limits, certificates of users.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from tests.kube import clock, environment
 from tests.kube.logs import ContainerLog, Options
 from tests.kube.processes import Image, StartError
 from tests.kube.status import ContainerView, message_limit, terminated
+from tests.kube.validation import amount
 from tests.kube.volumes import Mount
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ class Runner:
             "read_only": bool(security.get("readOnlyRootFilesystem")),
             "no_new_privileges": security.get("allowPrivilegeEscalation") is False,
             "message_path": spec["terminationMessagePath"],
+            "memory": int(amount((spec["resources"].get("limits") or {}).get("memory", "0"))),
         }
 
     def _environment(self, image: Image) -> dict[str, str]:

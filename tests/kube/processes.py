@@ -1,8 +1,8 @@
 """A pod's containers as processes of this machine; ``sandbox.py`` is what runs on their side.
 
-What a real container runtime isolates and this one does not: memory and CPU are unlimited, the root file system is this
-machine's (read-only but for ``/tmp``), all containers of a pod run under the user id of its first container, files belong to
-whoever runs the server.
+What a real container runtime isolates and this one does not: CPU is unlimited, memory is looked at a few times a second, the
+root file system is this machine's (read-only but for ``/tmp``), all containers of a pod run under the user id of its first
+container, files belong to whoever runs the server.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ Json = dict[str, Any]
 
 _SANDBOX = Path(__file__).with_name("sandbox.py")
 _PYTHON = [sys.executable, "-I", "-S", str(_SANDBOX)]
+MEMORY_CHECK_S = 0.2
 NO_NAMESPACES = (
     "failed to create pod sandbox: this machine does not let users make namespaces. Allow it (sysctl "
     "kernel.apparmor_restrict_unprivileged_userns=0; in Docker: --security-opt seccomp=unconfined), or use scripted pods"
@@ -194,6 +195,7 @@ class ProcessContainer:
         self._message = message
         self._open_pipes: set[int] = set()
         self._drained = asyncio.Event()
+        self._guard: asyncio.Task[None] | None = None
 
     async def start(self, settings: Json, home: Path, name: str) -> None:
         self._message.write_bytes(b"")
@@ -217,6 +219,8 @@ class ProcessContainer:
         if problem := await _read_all(report):
             await self.wait()
             raise StartError(problem)
+        if limit := settings.get("memory"):
+            self._guard = asyncio.get_running_loop().create_task(self._limit(limit))
 
     def _attach(self, stream: str, fd: int) -> None:
         loop = asyncio.get_running_loop()
@@ -238,6 +242,8 @@ class ProcessContainer:
         """Return the exit code, once everything that was written has been read."""
         code = await asyncio.shield(self._process.exited)
         await self._drained.wait()
+        if self._guard is not None:
+            self._guard.cancel()
         self.log.close()
         return 128 - code if code < 0 else code
 
@@ -251,6 +257,23 @@ class ProcessContainer:
         """Return what runs in the container, its main process first."""
         (main,) = psutil.Process(self._process.pid).children()
         return [main, *main.children(recursive=True)]
+
+    async def _limit(self, limit: int) -> None:
+        """Kill the whole container when it needs more memory than it may, as the kubelet has cgroup v2 do it."""
+        while True:
+            await asyncio.sleep(MEMORY_CHECK_S)
+            if self._memory() > limit:
+                self.oom_killed = True
+                self.kill()
+
+    def _memory(self) -> int:
+        """Return the bytes that are the container's own, not shared with a file or another process."""
+        total = 0
+        with contextlib.suppress(psutil.NoSuchProcess, ValueError):
+            for process in self.processes():
+                used = process.memory_info()
+                total += used.rss - used.shared
+        return total
 
     def kill_child(self) -> None:
         """Kill the largest process but the main one.
