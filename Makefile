@@ -14,7 +14,7 @@ PY := $(VENV)/bin/python
 ARGS ?=
 
 .PHONY: help setup demo airflow test test-unit test-driver test-airflow test-kubernetes test-lowest check lint types layers format \
-	test-cluster bench bench-driver bench-gate bench-import bench-spec bench-trigger catalog constraints changelog clean \
+	test-cluster bench bench-driver bench-gate bench-import bench-spec bench-trigger bench-pod catalog constraints changelog clean \
 	image image-base image-lock test-image
 
 help: ## list the targets
@@ -92,6 +92,9 @@ bench-spec: $(STAMP) ## translating an LMEvalJob, and validating a thousand spec
 
 bench-trigger: $(STAMP) ## what a triggerer pays for 400 and 1,000 runs on Kubernetes; KUBECONFIG chooses a real cluster
 	@$(PY) -m tests.benchmarks.bench_trigger
+
+bench-pod: $(STAMP) ## how soon a pod ends after its evaluation, and scores are in XCom; under a real Airflow
+	@$(PY) -m tests.benchmarks.bench_pod
 
 catalog: $(STAMP) ## regenerate the catalogue from the installed lm-eval
 	@$(PY) -m airflow_provider_lmeval.catalog.generate

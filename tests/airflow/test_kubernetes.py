@@ -13,9 +13,14 @@ from tests.airflow.conftest import lasting
 from tests.kube import Image, KubeServer
 from tests.kube_backend.conftest import IMAGE, NAMESPACE, ROLE, connections
 from tests.support.airflow_api import wait_until
-from tests.support.airflow_env import ROOT, AirflowEnv
+from tests.support.airflow_env import COMPONENTS, ROOT, AirflowEnv
 
-DAG = "e2e_kubernetes"
+pytestmark = pytest.mark.timeout(600)
+
+DAG, TIMEOUT_DAG = "e2e_kubernetes", "e2e_kubernetes_timeout"
+SOON = 120
+"""Seconds within which what has to happen happens on a busy machine: the first request that a triggerer answers for its
+triggers builds a whole API server in it."""
 
 
 @pytest.fixture(scope="module")
@@ -40,33 +45,19 @@ def running(server: KubeServer, count: int = 1) -> list[dict[str, Any]]:
         up = [pod for pod in alive if pod["status"].get("phase") == "Running"]
         return up if len(up) == len(alive) == count else None
 
-    return server.wait(pods, 60)
+    return server.wait(pods, SOON)
 
 
 def none_left(server: KubeServer) -> None:
-    server.wait(lambda: not server.pods(NAMESPACE), 60)
+    server.wait(lambda: not server.pods(NAMESPACE), SOON)
 
 
-def test_progress_is_in_xcom_while_the_task_is_deferred(airflow: AirflowEnv, server: KubeServer) -> None:
-    api = airflow.api
-    run = api.trigger(DAG, {"spec": lasting(100, 40)})
-    api.wait_task(DAG, run, "evaluate", "deferred")
-    wait_until(lambda: (api.xcom(DAG, run, "evaluate", "progress") or {}).get("total"), "progress in XCom", 60)
-    assert api.task_state(DAG, run, "evaluate") == "deferred"
-    api.set_task_state(DAG, run, "evaluate", "failed")
-    none_left(server)
-
-
-def test_a_triggerer_that_is_killed_ends_no_pod(airflow: AirflowEnv, server: KubeServer) -> None:
-    run = airflow.api.trigger(DAG, {"spec": lasting(40, 2)})
-    airflow.api.wait_task(DAG, run, "evaluate", "deferred")
+def evaluating(airflow: AirflowEnv, server: KubeServer, spec: dict[str, Any], dag: str = DAG) -> tuple[str, str]:
+    """Start a run whose pod runs and whose task is deferred; return its id and the pod's UID."""
+    run = airflow.api.trigger(dag, {"spec": spec})
+    airflow.api.wait_task(dag, run, "evaluate", "deferred")
     (pod,) = running(server)
-    airflow.kill("triggerer")
-    airflow.restart("triggerer")
-    assert running(server)[0]["metadata"]["uid"] == pod["metadata"]["uid"]
-    assert airflow.api.wait_run(DAG, run) == "success"
-    assert airflow.api.xcom(DAG, run, "evaluate")["backend"] == "kubernetes"
-    none_left(server)
+    return run, pod["metadata"]["uid"]
 
 
 def followed(airflow: AirflowEnv, run: str, try_number: int = 1) -> None:
@@ -75,21 +66,83 @@ def followed(airflow: AirflowEnv, run: str, try_number: int = 1) -> None:
     def told() -> bool:
         return any("Running" in line for line in airflow.api.log(DAG, run, "evaluate", try_number))
 
-    wait_until(told, "the trigger sees the pod run", 60)
+    wait_until(told, "the trigger sees the pod run", SOON)
+
+
+def bring_up(airflow: AirflowEnv) -> None:
+    """Start everything, the API server first: a task that is started without one has failed for the scheduler."""
+    airflow.restart("api-server")
+    wait_until(lambda: airflow.api.call("GET", "version"), "the API server answers", SOON)
+    for component in COMPONENTS:
+        if component != "api-server":
+            airflow.restart(component)
+
+
+def ended(server: KubeServer) -> list[dict[str, Any]]:
+    """Return the pods once none runs any more."""
+
+    def pods() -> list[dict[str, Any]] | None:
+        found = server.pods(NAMESPACE)
+        return found if all(pod["status"].get("phase") in ("Succeeded", "Failed") for pod in found) else None
+
+    return server.wait(pods, SOON)
+
+
+def test_progress_is_in_xcom_while_the_task_is_deferred_and_marking_it_successful_ends_the_pod(
+    airflow: AirflowEnv, server: KubeServer
+) -> None:
+    api = airflow.api
+    run, _ = evaluating(airflow, server, lasting(100, 40))
+    wait_until(lambda: (api.xcom(DAG, run, "evaluate", "progress") or {}).get("total"), "progress in XCom", SOON)
+    assert api.task_state(DAG, run, "evaluate") == "deferred"
+    api.set_task_state(DAG, run, "evaluate", "success")
+    none_left(server)
+    assert api.task_state(DAG, run, "evaluate") == "success"
+
+
+def test_a_triggerer_that_is_killed_ends_no_pod(airflow: AirflowEnv, server: KubeServer) -> None:
+    run, uid = evaluating(airflow, server, lasting(40, 2))
+    airflow.kill("triggerer")
+    airflow.restart("triggerer")
+    assert running(server)[0]["metadata"]["uid"] == uid
+    assert airflow.api.wait_run(DAG, run, 2 * SOON) == "success"
+    assert airflow.api.xcom(DAG, run, "evaluate")["backend"] == "kubernetes"
+    none_left(server)
+
+
+def test_an_evaluation_that_ends_while_all_of_airflow_is_down_is_collected(
+    airflow: AirflowEnv, server: KubeServer
+) -> None:
+    run, uid = evaluating(airflow, server, lasting(20))
+    for component in COMPONENTS:
+        airflow.kill(component)
+    (pod,) = ended(server)
+    assert (pod["metadata"]["uid"], pod["status"]["phase"]) == (uid, "Succeeded")
+    bring_up(airflow)
+    assert airflow.api.wait_run(DAG, run, 2 * SOON) == "success"
+    assert airflow.api.xcom(DAG, run, "evaluate")["results"]["lasting"]
+    assert airflow.api.tasks(DAG, run)["evaluate"]["try_number"] == 1
+    none_left(server)
 
 
 def test_clearing_a_deferred_task_replaces_its_pod_and_failing_it_ends_it(
     airflow: AirflowEnv, server: KubeServer
 ) -> None:
     api = airflow.api
-    run = api.trigger(DAG, {"spec": lasting(100, 50)})
-    api.wait_task(DAG, run, "evaluate", "deferred")
-    (old,) = running(server)
+    run, old = evaluating(airflow, server, lasting(100, 50))
     api.clear_task(DAG, run, "evaluate")
-    server.wait(lambda: old["metadata"]["uid"] not in {pod["metadata"]["uid"] for pod in server.pods(NAMESPACE)}, 60)
+    server.wait(lambda: old not in {pod["metadata"]["uid"] for pod in server.pods(NAMESPACE)}, SOON)
     (new,) = running(server)
-    assert new["metadata"]["name"] != old["metadata"]["name"]
+    assert new["metadata"]["uid"] != old
     api.wait_task(DAG, run, "evaluate", "deferred")
     followed(airflow, run, 2)
     api.set_task_state(DAG, run, "evaluate", "failed")
+    none_left(server)
+
+
+def test_execution_timeout_ends_the_pod_of_a_deferred_task(airflow: AirflowEnv, server: KubeServer) -> None:
+    api = airflow.api
+    run, _ = evaluating(airflow, server, lasting(100, 50), TIMEOUT_DAG)
+    assert api.wait_run(TIMEOUT_DAG, run, 2 * SOON) == "failed"
+    assert any("execution_timeout" in line for line in api.log(TIMEOUT_DAG, run, "evaluate"))
     none_left(server)

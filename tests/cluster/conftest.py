@@ -29,7 +29,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Options]:
     with subprocess.Popen([sys.executable, *server], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline(), "the test server did not start"
-        yield Options(kubeconfig=path, image=IMAGE, namespace=NAMESPACE, results_claim=NEW)
+        yield Options(kubeconfig=str(path), image=IMAGE, namespace=NAMESPACE, results_claim=NEW)
         process.terminate()
         assert process.wait(30) == 0
 

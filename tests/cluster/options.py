@@ -19,6 +19,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,7 @@ NEW = "new"
 class Options:
     """The table above; fields are named as its entries."""
 
-    kubeconfig: Path
+    kubeconfig: str
     image: str
     namespace: str
     context: str | None = None
@@ -69,7 +70,7 @@ class Options:
         given = {name: environment[name.upper()] for name in names if environment.get(name.upper())}
         user = environment.get("RUN_AS_USER", "1000")
         return cls(
-            kubeconfig=Path(environment["KUBECONFIG"]).expanduser().absolute(),
+            kubeconfig=os.pathsep.join(_absolute(path) for path in environment["KUBECONFIG"].split(os.pathsep)),
             image=environment["IMAGE"],
             namespace=environment["NAMESPACE"],
             driver=driver,
@@ -79,3 +80,7 @@ class Options:
             timeout=float(environment.get("TIMEOUT") or 900),
             **given,
         )
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())

@@ -62,7 +62,7 @@ class Site:
 
     def _connect(self) -> None:
         """Define Airflow's connections ``kube`` and ``eval`` in this process's environment."""
-        extra = {"kube_config_path": str(self.options.kubeconfig), "namespace": self.namespace}
+        extra = {"kube_config_path": self.options.kubeconfig, "namespace": self.namespace}
         if self.options.context:
             extra["cluster_context"] = self.options.context
         kube = {"conn_type": "kubernetes", "extra": extra}

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow.sdk import DAG, Param
 
 from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
 
 COMMON = {"schedule": None, "params": {"spec": Param({}, type="object")}, "render_template_as_native_obj": True}
 
+EVALUATION = {
+    "task_id": "evaluate",
+    "spec": "{{ params.spec }}",
+    "backend": "kubernetes",
+    "lmeval_conn_id": "eval",
+    "kubernetes": {"labels": {"dag_run": "{{ run_id | replace(':', '-') | replace('+', '-') }}"}},
+}
+
 with DAG("e2e_kubernetes", **COMMON):
-    LMEvalOperator(
-        task_id="evaluate",
-        spec="{{ params.spec }}",
-        backend="kubernetes",
-        lmeval_conn_id="eval",
-        kubernetes={"labels": {"dag_run": "{{ run_id | replace(':', '-') | replace('+', '-') }}"}},
-    )
+    LMEvalOperator(**EVALUATION)
+
+with DAG("e2e_kubernetes_timeout", **COMMON):
+    LMEvalOperator(**EVALUATION, execution_timeout=timedelta(seconds=20))
