@@ -83,10 +83,10 @@ def times(airflow: AirflowEnv, run: str) -> tuple[float, float, float]:
         "GET", f"{task}/logs/1", headers={"Accept": "application/json"}, params={"full_content": True}
     )
     lines = [line for line in log["content"] if line.get("timestamp")]
-    (fired,) = [index for index, line in enumerate(lines) if "Trigger fired event" in line["event"]]
-    after = min(posix(line["timestamp"]) for line in lines[fired + 1 :])
+    (fired,) = [posix(line["timestamp"]) for line in lines if "Trigger fired event" in line["event"]]
+    resumed = max(posix(line["timestamp"]) for line in lines if "Pre Execute" in line["event"])  # the first was before
     pushed = airflow.api.call("GET", f"{task}/xcomEntries/return_value")["timestamp"]
-    return posix(lines[fired]["timestamp"]), after, posix(pushed)
+    return fired, resumed, posix(pushed)
 
 
 def posix(text: str) -> float:
