@@ -101,7 +101,7 @@ def test_progress_is_in_xcom_while_the_task_is_deferred_and_marking_it_successfu
 
 
 def test_a_triggerer_that_is_killed_ends_no_pod(airflow: AirflowEnv, server: KubeServer) -> None:
-    run, uid = evaluating(airflow, server, lasting(40, 2))
+    run, uid = evaluating(airflow, server, lasting(40))
     airflow.kill("triggerer")
     airflow.restart("triggerer")
     assert running(server)[0]["metadata"]["uid"] == uid
