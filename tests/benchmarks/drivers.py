@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from airflow_provider_lmeval.plan.pod import STATUS_PORT
+from airflow_provider_lmeval.spec.pod import PodSettings
 from airflow_provider_lmeval.wire import DRIVER_HEADER, TOKEN_HEADER, Phase, State, Status
 
 TOTAL = 100_000
@@ -43,7 +43,7 @@ async def answering(address: str) -> AsyncIterator[Drivers]:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, address, STATUS_PORT).start()
+        await web.TCPSite(runner, address, PodSettings().status_port).start()
         yield drivers
     finally:
         await runner.cleanup()
