@@ -145,11 +145,10 @@ def pod_settings(manifest: Mapping[str, Any], findings: Findings) -> PodSettings
     found |= _volumes(pod, container, findings)
     found |= _storage(spec, findings)
     found["env_secrets"] = _secrets(container.get("env", []))
-    for name in ("sideCars", "affinity"):
-        if pod.get(name):
-            findings.warn((*POD, name), _KEPT)
-    if QUEUE_LABEL in metadata.get("labels", {}):
-        findings.warn(("metadata", "labels", QUEUE_LABEL), _KEPT)
+    found["affinity"] = pod.get("affinity")
+    found["queue_name"] = metadata.get("labels", {}).get(QUEUE_LABEL)
+    if pod.get("sideCars"):
+        findings.warn((*POD, "sideCars"), _KEPT)
     try:
         return PodSettings.parse(found)
     except SpecError as error:
@@ -220,9 +219,10 @@ def _storage(spec: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
         found["results"] = {"claim": claim, "path": OUTPUT}
     if "s3" in storage:
         findings.warn(("spec", "offline", "storage", "s3"), _KEPT)
-    for name in ("pvcManaged", "oci"):
-        if name in outputs:
-            findings.warn(("spec", "outputs", name), f"{_KEPT}; elsewhere, results are kept at results_uri")
+    if managed := outputs.get("pvcManaged"):
+        found["results"] = {"path": OUTPUT, "size": managed.get("size"), "retention": "Retain"}
+    if "oci" in outputs:
+        findings.warn(("spec", "outputs", "oci"), f"{_KEPT}; elsewhere, results are kept at results_uri")
     return found
 
 

@@ -117,15 +117,21 @@ def test_every_part_that_our_pods_have_no_equal_for_is_named_with_its_line() -> 
     lines = (DATA / "everything.yaml").read_text().splitlines()
     named = {warning.field: lines[warning.line - 1] for warning in found.warnings}
     expected = {
-        "metadata.labels.kueue.x-k8s.io/queue-name", "spec.offline.storage.s3", "spec.outputs.oci",
-        "spec.outputs.pvcManaged",
-        "spec.pod.affinity", "spec.pod.container.env[2]", "spec.pod.container.env[3]", "spec.pod.container.env[4]",
+        "spec.offline.storage.s3", "spec.outputs.oci",
+        "spec.pod.container.env[2]", "spec.pod.container.env[3]", "spec.pod.container.env[4]",
         "spec.pod.container.resources.claims", "spec.pod.container.resources.limits.ephemeral-storage",
         "spec.pod.container.resources.requests.memory", "spec.pod.container.securityContext.readOnlyRootFilesystem",
         "spec.pod.container.volumeMounts[2]", "spec.pod.securityContext.seLinuxOptions", "spec.pod.sideCars",
         "spec.pod.volumes[3]", "spec.taskList.customTasks.source.git",
     }  # fmt: skip
     assert set(named) == expected
+    pod = found.pod
+    assert pod.affinity == document.data["spec"]["pod"]["affinity"]
+    assert pod.queue_name == document.data["metadata"]["labels"]["kueue.x-k8s.io/queue-name"]
+    assert (pod.results.size, pod.results.retention) == (
+        document.data["spec"]["outputs"]["pvcManaged"]["size"],
+        "Retain",
+    )
     for field, line in named.items():
         assert field.rpartition(".")[2].partition("[")[0] in line or "[" in field
 
@@ -194,13 +200,7 @@ def test_a_spec_taken_alone_warns_of_everything_that_is_not_in_it() -> None:
     assert spec.num_fewshot is None
     assert {w.category for w in caught} == {TranslationWarning}
     named = {str(w.message).split(":")[0].split(" ")[0] for w in caught}
-    assert named == {
-        "spec.outputs.pvcManaged",
-        "spec.outputs",
-        "metadata.name",
-        "metadata.namespace",
-        "metadata.labels",
-    }
+    assert named == {"spec.outputs", "metadata.name", "metadata.namespace", "metadata.labels"}
     assert caught[0].filename == __file__
 
 
