@@ -28,7 +28,6 @@ from tests.support.tiny import FACTS, tiny_model, tiny_tasks
 pytestmark = pytest.mark.driver
 
 Json = dict[str, Any]
-GRANTED = Grants(online=True, code_execution=True)
 
 
 def on_tiny(name: str, **arguments: str) -> Json:
@@ -43,7 +42,8 @@ def evaluated(job: Json, place: Path) -> tuple[EvalSpec, EvalResult]:
     """Translate a job and evaluate it with the local backend; the tiny tasks lie in a directory of their own."""
     spec = read_lmevaljob(job).spec.model_copy(update={"include_paths": (str(tiny_tasks()),), "device": "cpu"})
     backend = LocalBackend(directory=place / "runs", results_uri=str(place / "results"))
-    handle = backend.submit(spec, "run-1", GRANTED)
+    granted = Grants(online=True, code_execution=True, data_roots=(str(place),))
+    handle = backend.submit(spec, "run-1", granted)
     deadline = time.monotonic() + 120
     while not State(backend.status(handle).state).ended:
         assert time.monotonic() < deadline
