@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from airflow_provider_lmeval.plan.pod_parts import Manifest, PodRun, add, mount
@@ -24,6 +24,8 @@ SERVICE_CA_KEY = "service-ca.crt"
 INJECT_CA = "service.beta.openshift.io/inject-cabundle"
 RETENTION = "lmeval.airflow/retention"
 """Annotation of managed claims: ``Delete`` or ``Retain``."""
+DATA_VOLUMES = frozenset({"configMap", "emptyDir", "ephemeral", "hostPath", "image", "nfs", "persistentVolumeClaim"})
+"""Kinds of volumes that data may be read from; ``secret``, ``projected`` and ``csi`` volumes may hold credentials."""
 
 
 def claim_name(claim: Claim, purpose: str, run_id: str) -> str:
@@ -71,6 +73,17 @@ def service_ca(settings: PodSettings, namespace: str, labels: dict[str, str]) ->
         return None
     metadata = {"name": SERVICE_CA, "namespace": namespace, "labels": labels, "annotations": {INJECT_CA: "true"}}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+
+def data_mounts(pod: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return where a user's own pod mounts volumes that data may be read from.
+
+    :param pod: as :func:`~airflow_provider_lmeval.plan.pod.complete` takes it.
+    """
+    spec = pod.get("spec") or {}
+    holding = {each["name"] for each in spec.get("volumes") or () if DATA_VOLUMES & each.keys()}
+    base = next(iter(spec.get("containers") or ()), {})
+    return tuple(each["mountPath"] for each in base.get("volumeMounts") or () if each["name"] in holding)
 
 
 def mount_all(spec: Manifest, base: Manifest, run: PodRun, settings: PodSettings) -> None:

@@ -66,7 +66,8 @@ def lasting(tokens: int, repeats: int = 1) -> dict[str, Any]:
         "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
     }
     model = {"type": "hf", "pretrained": str(tiny_model())}
-    return {"model": model, "tasks": [task], "batch_size": 1, "device": "cpu"}
+    data = [str(tiny_tasks())]
+    return {"model": model, "tasks": [task], "include_paths": data, "batch_size": 1, "device": "cpu"}
 
 
 def is_running(handle: dict[str, Any]) -> bool:

@@ -31,6 +31,7 @@ from airflow_provider_lmeval.operators.outcome import fail
 from airflow_provider_lmeval.operators.running import RunsEvaluation
 from airflow_provider_lmeval.plan import Grants, pod_name
 from airflow_provider_lmeval.plan.pod import renamed
+from airflow_provider_lmeval.plan.pod_volumes import data_mounts
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.wire import CLUSTER_CAUSES, Cause, Reason, Status
 
@@ -84,6 +85,7 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
         self.results_uri = results_uri
         self.lmeval_conn_id = lmeval_conn_id
         self._prepared: Prepared | None = None
+        self._given: dict[str, Any] = {}
         self._context: Any = None
 
     # -- starting
@@ -131,6 +133,8 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
             timeout_s=limit.total_seconds() if limit else None,
             out_of_memory=self._out_of_memory(context),
         )
+        self._given = given = given_pod(self)
+        grants = replace(grants, data_roots=(*grants.data_roots, *data_mounts(given)))
         self._prepared = pods.prepare(spec, name, grants, task)
         self.pod_request_obj = self.build_pod_request_obj(context)
         self._call_back("on_pod_manifest_created", context, pod_request=self.pod_request_obj)
@@ -150,7 +154,7 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
         if (prepared := self._prepared) is not None:
             stem, namespace = self.name or prepared.run_id, self._pods().namespace
             self.name, self.random_name_suffix, self.namespace = pod_name(stem, prepared.run_id), False, namespace
-            complete = prepared.manifest(self.name, namespace, given_pod(self), self.base_container_name)
+            complete = prepared.manifest(self.name, namespace, self._given, self.base_container_name)
             self.full_pod_spec = PodGenerator.deserialize_model_dict(complete)
         return super().build_pod_request_obj(context, **options)
 

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.plan.pod import MANAGED_BY, OWNER, POD_TTL, RUN_LABEL, companions, complete
-from airflow_provider_lmeval.plan.pod_volumes import INJECT_CA, RETENTION
+from airflow_provider_lmeval.plan.pod_volumes import INJECT_CA, RETENTION, data_mounts
 from airflow_provider_lmeval.spec.pod import PodSettings
 from airflow_provider_lmeval.wire_pod import CA_FILES_ENV, ENV_FROM_FILES_ENV, MOUNTED_ENV
 from tests.unit.plan.test_pod import RUN, base, env, manifest, pod_run, violations
@@ -166,3 +166,13 @@ def test_without_managed_claims_nothing_is_made() -> None:
 def test_contradictions_are_refused_with_a_way_out(settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(SpecError, match=problem):
         PodSettings.parse(settings)
+
+
+def test_data_are_read_from_mounted_volumes_and_never_from_those_with_credentials() -> None:
+    kinds = {"data": {"configMap": {}}, "keys": {"secret": {}}, "token": {"projected": {}}, "vault": {"csi": {}}}
+    mounted = [{"name": name, "mountPath": f"/{name}"} for name in kinds]
+    volumes = [{"name": name, **kind} for name, kind in kinds.items()]
+    sidecar = {"name": "other", "volumeMounts": [{"name": "data", "mountPath": "/elsewhere"}]}
+    pod = {"spec": {"containers": [{"name": "base", "volumeMounts": mounted}, sidecar], "volumes": volumes}}
+    assert data_mounts(pod) == ("/data",)
+    assert data_mounts({}) == ()
