@@ -82,7 +82,7 @@ def data_mounts(pod: Mapping[str, Any]) -> tuple[str, ...]:
     """
     spec = pod.get("spec") or {}
     holding = {each["name"] for each in spec.get("volumes") or () if DATA_VOLUMES & each.keys()}
-    base = next(iter(spec.get("containers") or ()), {})
+    base = (spec.get("containers") or [{}])[0]
     return tuple(each["mountPath"] for each in base.get("volumeMounts") or () if each["name"] in holding)
 
 

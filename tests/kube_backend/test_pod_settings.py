@@ -18,14 +18,15 @@ from airflow_provider_lmeval.plan.pod import SELECTOR
 from airflow_provider_lmeval.plan.pod_volumes import INJECT_CA, SERVICE_CA
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.wire import Cause, State
-from tests.kube import KubeServer, Rule, Script
+from tests.kube import KubeServer, Script
 from tests.kube.kinds import CLAIMS, CONFIG_MAPS, PODS, QUOTAS
 from tests.kube_backend import pods
 from tests.kube_backend.conftest import NAMESPACE, ROLE, Airflow, context, defer, finish, fire, handle_of, spec
+from tests.support.manifests import role
 
 RUN = run_id("dag", "manual__1", "evaluate", -1, 0, EvalSpec.parse(spec()).content_hash)
 GOOD = pods.document(RUN)
-CLAIM_RULE = Rule(("create", "delete", "list"), ("persistentvolumeclaims",), namespaces=(NAMESPACE,))
+CLAIM_ROLE = role(NAMESPACE, "managed-claims/role")
 OWN = {"results": {"path": "/results", "size": "1Gi"}}
 GATED = {"spec": {"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}], "containers": [{"name": "base"}]}}
 """What Kueue's webhook does to a pod with its label."""
@@ -39,7 +40,7 @@ def endless(server: KubeServer) -> None:
 @pytest.fixture
 def managing(server: KubeServer, airflow: Airflow) -> Airflow:
     """An Airflow that may make claims."""
-    server.user("airflow", [*ROLE, CLAIM_RULE])
+    server.user("airflow", [*ROLE, *CLAIM_ROLE])
     return airflow
 
 

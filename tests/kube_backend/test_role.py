@@ -1,38 +1,46 @@
-"""The Role in docker/kubernetes is exact: everything documented works with it, and nothing in it can be left out.
+"""The Roles in docker/kubernetes are exact: everything documented works with it, and nothing in them can be left out.
 
 Each right has an operation that needs it. It is done twice on a new server: with the whole Role, and without that one right.
+What needs the second Role, for claims, is done with both.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
+import yaml
 
 from airflow_provider_lmeval.backends.base import Handle
 from airflow_provider_lmeval.backends.kubernetes.backend import KubernetesBackend
 from airflow_provider_lmeval.backends.kubernetes.reap import reap
 from airflow_provider_lmeval.errors import LMEvalError
-from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
+from airflow_provider_lmeval.hooks.lmeval import LMEvalHook, make_backend
 from airflow_provider_lmeval.plan import Grants, run_id
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.triggers.pod import EvalPodTrigger
 from airflow_provider_lmeval.wire import DRIVER_HEADER
 from tests.kube import KubeServer, Rule, Script
-from tests.kube.kinds import EVENTS, PODS
+from tests.kube.kinds import CLAIMS, EVENTS, PODS, Kind
 from tests.kube_backend import pods
-from tests.kube_backend.conftest import NAMESPACE, Airflow, documented_role, spec
+from tests.kube_backend.conftest import NAMESPACE, PAGE, Airflow, documented_role, spec
 from tests.kube_backend.test_launch import LARGE
-from tests.support.manifests import role
+from tests.support.manifests import manifest, role
 
 SPEC = EvalSpec.parse(spec())
 RUN = run_id("dag", "manual__1", "evaluate", -1, 0, SPEC.content_hash)
-ROLE = role(NAMESPACE)
-RIGHTS = [(resource, verb) for rule in ROLE for resource in rule.resources for verb in rule.verbs]
+ROLE, CLAIM_ROLE = role(NAMESPACE), role(NAMESPACE, "managed-claims/role")
+CLAIM: dict[str, Any] = {"results": {"path": "/results", "size": "1Gi"}}
+LONG_AGO = "2020-01-01T00:00:00Z"
+
+
+def rights(rules: list[Rule]) -> list[tuple[str, str]]:
+    return [(resource, verb) for rule in rules for resource in rule.resources for verb in rule.verbs]
 
 
 @dataclass
@@ -58,6 +66,23 @@ class Airflows:
         handle = self.backend.submit(SPEC, RUN, Grants())
         self.server.wait_for_phase(handle.where["pod"], "Running", "Succeeded", namespace=NAMESPACE)
         return handle
+
+    def claiming(self) -> Handle:
+        """Start a run with a claim of its own."""
+        self.server.script(Script())
+        backend = cast("KubernetesBackend", make_backend(LMEvalHook("eval").settings, pod=CLAIM))
+        return backend.submit(SPEC, RUN, Grants())
+
+    def age(self, kind: Kind, *names: str) -> None:
+        """Let objects look as if they had been there for long."""
+
+        def change() -> None:
+            for name in names:
+                old = copy.deepcopy(self.server.cluster.store.get(kind, (NAMESPACE, name)))
+                old["metadata"]["creationTimestamp"] = LONG_AGO
+                self.server.cluster.store.put(kind, old)
+
+        self.server.call(change)
 
     def granted(self, verb: str) -> bool:
         """Whether the server has let a request with a verb pass."""
@@ -127,6 +152,29 @@ def send_a_large_request(on: Airflows) -> bool:
     return bool(on.backend.submit(EvalSpec.parse(spec(tasks=LARGE)), RUN, Grants()))
 
 
+def removed(on: Airflows) -> bool:
+    """Whether all claims are gone, or go when no pod uses them any more."""
+    return all("deletionTimestamp" in each["metadata"] for each in on.server.all(CLAIMS, NAMESPACE))
+
+
+def make_a_claim(on: Airflows) -> bool:
+    return on.claiming().where["claims"] == [each["metadata"]["name"] for each in on.server.all(CLAIMS, NAMESPACE)]
+
+
+def remove_a_claim(on: Airflows) -> bool:
+    on.backend.release_claims(on.claiming())
+    return removed(on)
+
+
+def reap_a_claim(on: Airflows) -> bool:
+    handle = on.claiming()
+    on.backend.release(handle)
+    on.server.wait_until_gone(handle.where["pod"], NAMESPACE)
+    on.age(CLAIMS, *handle.where["claims"])
+    reap(on.backend, lambda owners: {}, ttl_s=0, unknown=True)
+    return removed(on)
+
+
 OPERATIONS: dict[tuple[str, str], Callable[[Airflows], bool]] = {
     ("pods", "get"): look_at_a_run,
     ("pods", "list"): look_for_a_run,
@@ -138,6 +186,9 @@ OPERATIONS: dict[tuple[str, str], Callable[[Airflows], bool]] = {
     ("pods/proxy", "get"): ask_for_progress,
     ("events", "list"): read_events,
     ("configmaps", "create"): send_a_large_request,
+    ("persistentvolumeclaims", "create"): make_a_claim,
+    ("persistentvolumeclaims", "delete"): remove_a_claim,
+    ("persistentvolumeclaims", "list"): reap_a_claim,
 }
 
 
@@ -148,23 +199,28 @@ def works(operation: Callable[[Airflows], bool], on: Airflows) -> bool:
         return False
 
 
+def needed(right: tuple[str, str]) -> list[Rule]:
+    """Return the rules with which a right is granted as documented."""
+    return ROLE if right in rights(ROLE) else [*ROLE, *CLAIM_ROLE]
+
+
 def without(resource: str, verb: str) -> list[Rule]:
-    """Return the Role's rules but for one verb on one resource."""
+    """Return these rules but for one verb on one resource."""
     return [
         replace(rule, verbs=tuple(each for each in rule.verbs if (name, each) != (resource, verb)), resources=(name,))
-        for rule in ROLE
+        for rule in needed((resource, verb))
         for name in rule.resources
     ]
 
 
-@pytest.fixture(params=RIGHTS, ids="-".join)
+@pytest.fixture(params=rights([*ROLE, *CLAIM_ROLE]), ids="-".join)
 def right(request: pytest.FixtureRequest) -> tuple[str, str]:
     found: tuple[str, str] = request.param
     return found
 
 
 def test_with_the_whole_role_it_works(server: KubeServer, airflow: Airflow, right: tuple[str, str]) -> None:
-    assert works(OPERATIONS[right], Airflows(server, ROLE))
+    assert works(OPERATIONS[right], Airflows(server, needed(right)))
     refused = [each for each in server.requests.log if each.status == 403]
     assert refused == []
 
@@ -174,12 +230,13 @@ def test_without_one_right_it_does_not(server: KubeServer, airflow: Airflow, rig
 
 
 def test_every_right_has_its_operation() -> None:
-    assert sorted(OPERATIONS) == sorted(RIGHTS)
+    assert sorted(OPERATIONS) == sorted(rights([*ROLE, *CLAIM_ROLE]))
 
 
 def test_the_documentation_shows_the_same_role() -> None:
-    shown = [(resource, verb) for rule in documented_role() for resource in rule.resources for verb in rule.verbs]
-    assert shown == RIGHTS
+    assert rights(documented_role()) == rights(ROLE)
+    (more,) = re.findall(r"Managed claims need a rule more, `(\{.*?\})`", PAGE)
+    assert yaml.safe_load(more) == manifest("managed-claims/role")["rules"][0]
 
 
 @pytest.mark.parametrize("missing", [None, ("pods", "list"), ("pods", "delete")])
@@ -187,15 +244,10 @@ def test_reaping_takes_list_and_delete(server: KubeServer, airflow: Airflow, mis
     on = Airflows(server, ROLE)
     name = on.start().where["pod"]
 
-    def age() -> None:
-        old = copy.deepcopy(server.cluster.store.get(PODS, (NAMESPACE, name)))
-        old["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
-        server.cluster.store.put(PODS, old)
-
     def sweep(on: Airflows) -> bool:
         reap(on.backend, lambda owners: {}, ttl_s=0, unknown=True)
         server.wait_until_gone(name, NAMESPACE)
         return True
 
-    server.call(age)
+    on.age(PODS, name)
     assert works(sweep, Airflows(server, without(*missing) if missing else ROLE)) is (missing is None)

@@ -26,6 +26,7 @@ MODELS = {
 }
 KUSTOMIZATION = yaml.safe_load((DIRECTORY / "kustomization.yaml").read_text(encoding="utf-8"))
 NAMES = [Path(each).stem for each in KUSTOMIZATION["resources"]]
+CLAIM_RIGHTS = ["managed-claims/role", "managed-claims/rolebinding"]
 POLICIES = [name for name in NAMES if name.startswith("networkpolicy")]
 
 
@@ -35,7 +36,7 @@ def rendered(directory: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(done.stdout))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *CLAIM_RIGHTS])
 def test_a_manifest_has_kubernetes_fields_and_types(name: str) -> None:
     found = manifest(name)
     version = found["apiVersion"].rpartition("/")[2]
@@ -54,14 +55,15 @@ def test_it_renders_to_the_files_objects(tmp_path: Path) -> None:
     assert sorted(rendered(DIRECTORY), key=key) == sorted((manifest(name) for name in NAMES), key=key)
     shutil.copytree(DIRECTORY, tmp_path / "base")
     with (tmp_path / "base" / "kustomization.yaml").open("a") as file:
-        file.write("components: [kueue]\n")
-    assert "LocalQueue" in {found["kind"] for found in rendered(tmp_path / "base")}
+        file.write("components: [kueue, managed-claims]\n")
+    made = {(found["kind"], found["metadata"]["name"]) for found in rendered(tmp_path / "base")}
+    assert made >= {("LocalQueue", "evaluations"), ("Role", "lmeval-claims"), ("RoleBinding", "lmeval-claims")}
 
 
 def test_everything_is_in_the_namespace_that_is_made() -> None:
     made = manifest("namespace")["metadata"]["name"]
     queue = yaml.safe_load((DIRECTORY / "kueue" / "local-queue.yaml").read_text(encoding="utf-8"))
-    others = [*(manifest(name) for name in NAMES if name != "namespace"), queue]
+    others = [*(manifest(name) for name in [*NAMES, *CLAIM_RIGHTS] if name != "namespace"), queue]
     assert {found["metadata"]["namespace"] for found in others} == {made}
 
 
@@ -71,15 +73,16 @@ def test_the_namespace_enforces_pod_security_restricted() -> None:
     assert [labels[f"pod-security.kubernetes.io/{mode}"] for mode in modes] == ["restricted"] * 3
 
 
-def test_the_binding_binds_the_role_to_the_charts_accounts() -> None:
-    binding = manifest("rolebinding")
-    assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == ("Role", manifest("role")["metadata"]["name"])
+@pytest.mark.parametrize("place", ["", "managed-claims/"])
+def test_a_binding_binds_its_role_to_the_charts_accounts(place: str) -> None:
+    binding, bound = manifest(f"{place}rolebinding"), manifest(f"{place}role")
+    assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == ("Role", bound["metadata"]["name"])
     accounts = {(each["namespace"], each["name"]) for each in binding["subjects"]}
     assert accounts == {("airflow", "airflow-worker"), ("airflow", "airflow-triggerer")}
 
 
 def test_no_wildcard_no_exec_and_nothing_beyond_the_core_group() -> None:
-    for rule in manifest("role")["rules"]:
+    for rule in [*manifest("role")["rules"], *manifest("managed-claims/role")["rules"]]:
         assert "*" not in [*rule["verbs"], *rule["resources"]]
         assert rule["apiGroups"] == [""]
         assert not {"pods/exec", "pods/attach", "secrets"} & set(rule["resources"])
