@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+from airflow_provider_lmeval.gate.verdict import Check
 from airflow_provider_lmeval.report.answers import Answer
 from airflow_provider_lmeval.report.page import FlipRow, Page
 from airflow_provider_lmeval.report.render import markdown
@@ -16,6 +17,8 @@ LIMIT = 16_000
 """Most characters."""
 SIZES = ((4, 30), (2, 15), (0, 8), (0, 3))
 """How many changed answers, and rows of each table, are tried, until the text is short enough."""
+NAMES = 5
+"""How many of the tasks that were taken together are named."""
 LONGEST = 400
 """Characters of a prompt or an answer."""
 
@@ -36,7 +39,8 @@ def brief(page: Page, limit: int = LIMIT) -> str:
 
 def _cut(page: Page, answers: int, rows: int) -> Page:
     verdict = page.verdict
-    shorter = {name: getattr(verdict, name)[:rows] for name in ("reasons", "checks", "findings", "differences")}
+    shorter = {name: getattr(verdict, name)[:rows] for name in ("reasons", "findings", "differences")}
+    shorter["checks"] = tuple(map(_with_fewer_names, verdict.checks[:rows]))
     return replace(
         page,
         verdict=verdict.model_copy(update=shorter),
@@ -44,6 +48,11 @@ def _cut(page: Page, answers: int, rows: int) -> Page:
         damages=page.damages[:rows],
         flips=tuple(map(_shorter, page.flips[:answers])),
     )
+
+
+def _with_fewer_names(check: Check) -> Check:
+    more = len(check.pooled) - NAMES
+    return check if more <= 0 else check.model_copy(update={"pooled": (*check.pooled[:NAMES], f"and {more} more")})
 
 
 def _shorter(row: FlipRow) -> FlipRow:

@@ -15,7 +15,7 @@ from typing import Any
 from airflow_provider_lmeval.errors import LMEvalError
 from airflow_provider_lmeval.gate.assess import interval
 from airflow_provider_lmeval.gate.stats.levels import CONFIDENCE
-from airflow_provider_lmeval.gate.verdict import Check, Flip, Statistics, Verdict
+from airflow_provider_lmeval.gate.verdict import Calibrated, Check, Flip, Statistics, Verdict
 from airflow_provider_lmeval.report.answers import Answer, SampleTables, answers, flips
 from airflow_provider_lmeval.report.figures import Axis, Dot, Interval, axes, dot
 from airflow_provider_lmeval.results.model import EvalResult, Metric
@@ -31,6 +31,8 @@ class ScoreRow:
     baseline: Dot | None
     limits: tuple[float, ...]
     """Where floors and ceilings lie, in percent."""
+    pooled: bool = False
+    """Whether it is the score of a pool, which no result has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class DamageRow:
     dot: Dot | None
     zero: float
     margin: float
+    noise: Interval | None = None
+    """From where to where two evaluations of the baseline lay apart, in percent; None where nobody looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,6 @@ class Page:
     """A report.
 
     :param has_texts: whether any prompt or answer is known.
-    :param pools: what stands for tasks taken as one suite, and is no task or group itself.
     """
 
     verdict: Verdict
@@ -79,14 +82,26 @@ class Page:
     flips: tuple[FlipRow, ...]
     has_texts: bool
     origins: tuple[Origin, ...]
-    pools: frozenset[str] = frozenset()
     confidence: float = CONFIDENCE
 
-    def named(self, task: str) -> str:
-        """Return how to name a task, group or pool to people."""
-        if task not in self.pools:
-            return task
-        return "pool of all tasks" if task == "*" else f"pool of {task}"
+
+def subject(part: Check | ScoreRow) -> str:
+    """Return how to name to people what a check or a score is about: a task, a group, or the pool that a rule calls so."""
+    if not part.pooled:
+        return part.task
+    return "pool of all tasks" if part.task == "*" else f"pool of {part.task}"
+
+
+def calibrated(known: Calibrated) -> str:
+    """Return what comparing the baseline with itself showed, in words."""
+    kind = {
+        "deterministic": "Evaluated twice, the baseline scored the same on every document.",
+        "varied": "Evaluated twice, the baseline did not score the same on every document.",
+    }[known.kind]
+    if known.false_block_rate is None:
+        return f"{kind} No rule that can be simulated blocks, so there is no false-block rate."
+    rate = f"{100 * known.false_block_rate:.3g} %"
+    return f"{kind} Of {known.gates:,} simulated gates of the baseline against itself {rate} blocked it."
 
 
 def no_samples(_side: str, _task: str) -> None:
@@ -113,7 +128,6 @@ def page(
         flips=changed,
         has_texts=any(row.answer for row in changed),
         origins=tuple(_origin(side, result) for side, result in sides if result),
-        pools=frozenset(_pools(verdict, candidate, baseline)),
     )
 
 
@@ -125,27 +139,21 @@ class _Score:
 
 def _scores(verdict: Verdict, candidate: EvalResult | None, baseline: EvalResult | None) -> Iterable[ScoreRow]:
     """Yield every score of either side, and those of pools, which only the verdict knows."""
-    sides = (_of(candidate), _of(baseline))
+    sides, pools = (_of(candidate), _of(baseline)), set()
     limits: dict[tuple[str, str], list[float]] = {}
     for check in verdict.checks:
         key = (check.task, check.metric)
         if key not in sides[0] and key not in sides[1]:
-            _add_pool(check, key, sides)
+            _add_unread(check, key, sides)
+            pools |= {key} if check.pooled else set()
         if check.condition and not check.condition.compares and check.threshold is not None:
             limits.setdefault(key, []).append(check.threshold)
     keys = list(dict.fromkeys([*sides[0], *sides[1]]))
     values = [[*_numbers(sides, key), *limits.get(key, ())] for key in keys]
     for key, axis in zip(keys, axes(values), strict=True):
         first, second = (dot(axis, side[key].value, side[key].bounds) if key in side else None for side in sides)
-        yield ScoreRow(*key, first, second, tuple(axis.at(each) for each in limits.get(key, ())))
-
-
-def _pools(verdict: Verdict, *results: EvalResult | None) -> Iterable[str]:
-    """Yield the pools among what was compared: no task is called so, and no task's name has a wildcard."""
-    known = {task for task, _ in (key for result in results for key in _of(result))}
-    for check in verdict.checks:
-        if check.statistics is not None and check.task not in known and (known or "*" in check.task):
-            yield check.task
+        lines = tuple(axis.at(each) for each in limits.get(key, ()))
+        yield ScoreRow(*key, first, second, lines, key in pools)
 
 
 _Scores = dict[tuple[str, str], _Score]
@@ -166,7 +174,7 @@ def _bounds(metric: Metric) -> Interval | None:
     return interval(metric, CONFIDENCE) if metric.n and metric.stderr is not None else None
 
 
-def _add_pool(check: Check, key: tuple[str, str], sides: tuple[_Scores, _Scores]) -> None:
+def _add_unread(check: Check, key: tuple[str, str], sides: tuple[_Scores, _Scores]) -> None:
     if check.value is not None:
         sides[0][key] = _Score(check.value, check.interval)
     if check.baseline is not None:
@@ -186,10 +194,13 @@ def _damages(checks: Iterable[Check]) -> Iterable[DamageRow]:
         if found is None:
             continue
         ends = [each for each in (found.lower, found.upper) if each is not None]
-        axis = Axis.over([0.0, found.margin, found.damage, *ends])
+        band = () if found.noise_band is None else (-found.noise_band, found.noise_band)
+        axis = Axis.over([0.0, found.margin, found.damage, *ends, *band])
         low = axis.low if found.lower is None else found.lower
         high = axis.high if found.upper is None else found.upper
-        yield DamageRow(check, found, dot(axis, found.damage, (low, high)), axis.at(0.0), axis.at(found.margin))
+        noise = (axis.at(band[0]), axis.at(band[1])) if band else None
+        shown = dot(axis, found.damage, (low, high))
+        yield DamageRow(check, found, shown, axis.at(0.0), axis.at(found.margin), noise)
 
 
 def _flips(verdict: Verdict, samples: SampleTables) -> Iterable[FlipRow]:

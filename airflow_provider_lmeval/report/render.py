@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_lmeval.report.page import Page
+from airflow_provider_lmeval.report.page import Page, calibrated, subject
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -43,6 +43,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"figure": figure, "value": _value, "md": _md, "fenced": _fenced, "count": _count}
+    environment.filters |= {"subject": subject, "calibrated": calibrated}
     return environment
 
 

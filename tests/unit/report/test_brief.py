@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_lmeval.gate import Outcome, RuleSet, Verdict, decide
 from airflow_provider_lmeval.gate.verdict import Subject
-from airflow_provider_lmeval.report import brief, html, markdown, page
+from airflow_provider_lmeval.report import Page, brief, html, markdown, page
 from airflow_provider_lmeval.report.brief import LIMIT
 from airflow_provider_lmeval.store.evidence import read_evidence, score_tables
 from airflow_provider_lmeval.store.reports import brief_report
@@ -62,15 +62,25 @@ def test_long_texts_are_cut_where_least_is_lost(tmp_path) -> None:
     assert len(text) <= LIMIT
 
 
-def test_a_pool_is_called_one(judged) -> None:
-    verdict, candidate, baseline = judged
-    for shown in (page(verdict), page(verdict, candidate.result, baseline.result)):
-        assert shown.named("quiz") == "quiz"
+def pool(names: list[str]) -> Page:
+    """Return the page of a verdict about tasks taken together."""
     right, wrong = tables.answers(300, 100, 0, 0)
-    candidate, baseline, scores = tables.pair({"quiz": right, "easy": right}, {"quiz": wrong, "easy": wrong})
-    found = decide(
-        RuleSet.parse([{"task": "*", "metric": "acc", "pool": True, "max_drop": 0.01}]), candidate, baseline, scores
-    )
-    shown = page(found, candidate, baseline)
+    candidate, baseline, scores = tables.pair(dict.fromkeys(names, right), dict.fromkeys(names, wrong))
+    rules = RuleSet.parse([{"task": "*", "metric": "acc", "pool": True, "max_drop": 0.01}])
+    return page(decide(rules, candidate, baseline, scores), candidate, baseline)
+
+
+def test_a_pool_is_called_one_and_names_its_tasks():
+    shown = pool(["quiz", "easy"])
     assert "| pool of all tasks |" in markdown(shown)
+    assert "- pool of all tasks (\\* acc): quiz, easy" in markdown(shown)
     assert html(shown).count('<span class="name">pool of all tasks</span>') >= 3, "of rule, score and difference"
+    assert "documents together: quiz, easy" in html(shown)
+
+
+def test_a_pool_of_many_tasks_names_all_in_the_report_and_some_in_short():
+    names = [f"subject_{n}" for n in range(57)]
+    shown = pool(names)
+    assert '<summary class="quiet">57 tasks together</summary>' in html(shown)
+    assert ", ".join(names) in html(shown)
+    assert "subject\\_4, and 52 more\n" in brief(shown)

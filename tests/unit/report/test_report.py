@@ -19,7 +19,7 @@ from tests.support.evidence import document, metric, result, task
 from tests.support.foreign import sample
 from tests.support.reports import HOSTILE, NAMES, written
 
-SECTIONS = ("checks", "scores", "differences", "flips", "comparability", "evidence", "provenance")
+SECTIONS = ("checks", "scores", "differences", "flips", "comparability", "evidence", "calibration", "provenance")
 HEADINGS = (
     "Rules",
     "Scores",
@@ -27,6 +27,7 @@ HEADINGS = (
     "Answers that changed",
     "Comparability",
     "Health of the evidence",
+    "Noise of the baseline",
     "Provenance",
 )
 UNREADABLE = Verdict(
