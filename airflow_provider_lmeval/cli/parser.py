@@ -57,7 +57,7 @@ def add_reap(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def add_reap_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``reap``."""
-    parser.add_argument("--conn-id", help="connection of type LM Eval (default: the configuration alone)")
+    parser.add_argument("--conn-id", help="connection of type LM Eval (default: lmeval_default if there is one)")
     parser.add_argument("--namespace", help="where to look (default: [lmeval] namespace)")
     parser.add_argument(
         "--ttl", type=float, metavar="SECONDS", help="keep ended pods so long (default: [lmeval] pod_ttl)"

@@ -24,7 +24,7 @@ class LMEvalHook(BaseHook):
     """Gives access to the place where evaluations run.
 
     :param lmeval_conn_id: connection of type ``lmeval`` whose extras override the ``[lmeval]`` configuration;
-        None uses the configuration alone.
+        None is ``lmeval_default`` if there is such a connection, and otherwise the configuration alone.
     """
 
     conn_name_attr = "lmeval_conn_id"
@@ -42,20 +42,31 @@ class LMEvalHook(BaseHook):
 
         :raises ConfigError: a setting is wrong.
         """
-        if self.lmeval_conn_id is None:
+        try:
+            connection = self.get_connection(self._conn_id)
+        except _compat.not_found_exception():
+            if self.lmeval_conn_id is not None:
+                raise
             return resolve()
-        connection = self.get_connection(self.lmeval_conn_id)
         return resolve(_known(connection.extra_dejson, connection.password), self._source)
 
     async def asettings(self) -> Settings:
         """Return :attr:`settings`, inside an event loop."""
-        if self.lmeval_conn_id is None:
+        try:
+            found = await _compat.connection(self._conn_id)
+        except _compat.not_found_exception():
+            if self.lmeval_conn_id is not None:
+                raise
             return resolve()
-        return resolve(_known(*await _compat.connection(self.lmeval_conn_id)), self._source)
+        return resolve(_known(*found), self._source)
+
+    @property
+    def _conn_id(self) -> str:
+        return self.default_conn_name if self.lmeval_conn_id is None else self.lmeval_conn_id
 
     @property
     def _source(self) -> str:
-        return f"connection {self.lmeval_conn_id!r}"
+        return f"connection {self._conn_id!r}"
 
     def get_conn(self) -> Backend:
         """Return the backend that the settings name."""

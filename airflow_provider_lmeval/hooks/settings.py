@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -19,6 +19,8 @@ from airflow_provider_lmeval.plan import Grants
 from airflow_provider_lmeval.plan.batch import BatchRules
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from airflow_provider_lmeval.spec.pod import PodSettings
 
 SECTION = "lmeval"
@@ -75,9 +77,11 @@ class Settings(BaseModel):
     @field_validator("allowed_git_hosts")
     @classmethod
     def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        if wrong := [host for host in hosts if not re.fullmatch(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?", host)]:
+        valid = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+        if wrong := [str(at) for at, host in enumerate(hosts, 1) if not valid.fullmatch(host)]:
+            # An address may hold a password, so that it is not repeated.
             raise ValueError(
-                f"{', '.join(wrong)}: give names of hosts, such as git.example.com or git.example.com:8443"
+                f"entry {', '.join(wrong)}: give names of hosts, such as git.example.com or git.example.com:8443"
             )
         return tuple(host.lower() for host in hosts)
 
@@ -175,18 +179,33 @@ def resolve(extras: Mapping[str, Any] | None = None, source: str = "configuratio
             found = found.model_copy(update={"pod": everybody | found.pod})
         return found.with_defaults()
     except ValidationError as error:
-        lines = "; ".join(_told(each) for each in error.errors())
-        raise ConfigError(
-            f"[lmeval] settings from {source}: {lines}. Known keys: {', '.join(sorted(Settings.model_fields))}"
-        ) from None
+        lines = "; ".join(_told(each) for each in error.errors(include_url=False))
+        raise ConfigError(f"[lmeval] settings from {source}: {lines}") from None
 
 
-def _told(error: Mapping[str, Any]) -> str:
-    """Return a line about one problem, with what was found unless that would show all settings, the secret among them."""
-    path, message = ".".join(map(str, error["loc"])), str(error["msg"]).removeprefix("Value error, ")
-    if not path:
-        return message
-    return f"{path}: {message}" if path == "status_secret" else f"{path}: {message} (found {error['input']!r})"
+def _told(error: ErrorDetails) -> str:
+    """Return a line about one problem. It ends in task logs, so it repeats no value that may be a secret."""
+    from airflow_provider_lmeval.results.wording import (
+        shorten,
+        suggest,
+    )  # seldom needed, and this module has to load quickly
+
+    path, message = ".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return f"{path}: there is no such setting; {suggest(path, Settings.model_fields, shown=len(Settings.model_fields))}"
+    shown = f" (found {shorten(error['input'])})" if path in _HARMLESS else ""
+    return f"{path}: {message}{shown}" if path else message
+
+
+def _is_harmless(annotation: Any) -> bool:
+    """Whether a setting can only be a number, a yes or no, or one of some words: nobody means to keep a secret in it."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is not Literal and parts:
+        return all(map(_is_harmless, parts))
+    return bool(parts) or annotation in (int, float, bool, type(None))
+
+
+_HARMLESS = frozenset(name for name, field in Settings.model_fields.items() if _is_harmless(field.annotation))
 
 
 def _configured(name: str) -> str | None:

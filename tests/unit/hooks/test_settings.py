@@ -6,6 +6,7 @@ import json
 import os
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_lmeval.backends.local import LocalBackend
 from airflow_provider_lmeval.backends.memory import MemoryBackend
@@ -58,6 +59,31 @@ async def test_the_same_settings_inside_an_event_loop(environ) -> None:
     assert await hook.asettings() == hook.settings
 
 
+async def test_the_default_connection_is_used_where_there_is_one(environ) -> None:
+    environ["AIRFLOW__LMEVAL__MAX_LOCAL_RUNS"] = "3"
+    assert LMEvalHook().settings == await LMEvalHook().asettings() == resolve()
+    extra = {"results_uri": "/r"}
+    environ["AIRFLOW_CONN_LMEVAL_DEFAULT"] = json.dumps({"conn_type": "lmeval", "password": "s", "extra": extra})
+    found = LMEvalHook().settings
+    assert found == await LMEvalHook().asettings()
+    assert (found.results_uri, found.max_local_runs) == ("/r", 3)
+    assert found.status_secret is not None
+
+
+async def test_a_connection_that_was_named_has_to_exist(environ) -> None:
+    environ["AIRFLOW_CONN_LMEVAL_DEFAULT"] = json.dumps({"conn_type": "lmeval"})
+    with pytest.raises(AirflowNotFoundException, match="evla"):
+        _ = LMEvalHook("evla").settings
+    with pytest.raises(AirflowNotFoundException, match="evla"):
+        await LMEvalHook("evla").asettings()
+
+
+def test_a_mistake_in_the_default_connection_is_no_reason_to_go_without(environ) -> None:
+    environ["AIRFLOW_CONN_LMEVAL_DEFAULT"] = json.dumps({"conn_type": "lmeval", "extra": {"max_local_runs": 0}})
+    with pytest.raises(ConfigError, match=r"connection 'lmeval_default': max_local_runs: .*\(found 0\)"):
+        _ = LMEvalHook().settings
+
+
 @pytest.mark.parametrize(("key", "value"), [("alow_online", True), ("max_local_runs", 0), ("poll_interval", "soon")])
 def test_a_mistake_is_named_with_its_connection(environ, key: str, value: object) -> None:
     environ["AIRFLOW_CONN_EVAL"] = json.dumps({"conn_type": "lmeval", "extra": {key: value}})
@@ -100,6 +126,31 @@ def test_settings_that_contradict_each_other_are_named_and_the_secret_is_not_sho
         _ = LMEvalHook("eval").settings
     assert words in str(caught.value)
     assert "s3cr3t-of-status" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ({"api_key": "hush"}, "api_key: there is no such setting; there are 'allow_code_execution', 'allow_online', "),
+        ({"max_local_run": "hush"}, "max_local_run: there is no such setting; did you mean 'max_local_runs'"),
+        ({"results_uri": {"token": "hush"}}, "results_uri: Input should be a valid string"),
+        ({"allowed_env": {"hush": 1}}, "allowed_env: Input should be a valid"),
+        (
+            {"allowed_git_hosts": "good.example.com,https://me:hush@h"},
+            "allowed_git_hosts: entry 2: give names of hosts",
+        ),
+        ({"pod": '{"env": {"TOKEN": "hush"}'}, "pod: is not JSON"),
+        ({"pod": [{"TOKEN": "hush"}]}, "pod: Input should be a valid dictionary"),
+        ({"script": "hush"}, "script: Input should be a valid dictionary"),
+    ],
+)
+def test_values_that_may_be_secrets_are_not_repeated(extra, words) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(extra)
+    assert words in str(caught.value)
+    assert "hush" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
 
 
 def test_settings_of_the_driver_reach_its_pod(environ) -> None:
