@@ -23,11 +23,11 @@ from lmeval_demo.questions import TASKS, write_tasks
 
 POOL = "gpu"
 NAME, SUITE = "heavier", "demo"
-FLOORS = [
-    {"task": "demo_heavier", "metric": "acc", "floor": 0.85},
-    {"task": "demo_lighter", "metric": "exact_match", "floor": 0.80},
+# The first candidate has no model to be compared with: its floors are checked, and the verdict is WARN.
+RULES = [
+    {"task": "demo_heavier", "metric": "acc", "floor": 0.85, "max_drop": 0.02},
+    {"task": "demo_lighter", "metric": "exact_match", "floor": 0.80, "max_drop": 0.02},
 ]
-MAX_DROP = 0.02
 # For the backend `kubernetes`, which has to see the models where the workers write them; other backends ignore it.
 PODS = {"gpu": 1, "memory": "8Gi", "claims": [{"claim": "models", "path": str(root()), "read_only": True}]}
 PARAMS = {"device": Param("cuda", enum=["cuda", "cpu"], description="What to evaluate on.")}
@@ -58,19 +58,6 @@ def gate_on_gpu():
             "device": (params or {})["device"],
         }
 
-    @task
-    def model_in_production() -> str | None:
-        """Return where the evidence on the promoted model is; nothing before the first promotion."""
-        from airflow_provider_lmeval.hooks.settings import resolve
-        from airflow_provider_lmeval.store.baselines import resolve_baseline
-
-        return resolve_baseline(f"promoted:{NAME}/{SUITE}", resolve().results_uri)
-
-    @task
-    def rules(baseline: str | None) -> list[dict[str, Any]]:
-        """Return the floors; with a model in production, also how far below it the candidate may be."""
-        return [rule | ({} if baseline is None else {"max_drop": MAX_DROP}) for rule in FLOORS]
-
     evaluate = LMEvalOperator(
         task_id="evaluate",
         spec=describe(train()),
@@ -80,8 +67,9 @@ def gate_on_gpu():
         retry_delay=timedelta(minutes=1),
         execution_timeout=timedelta(hours=6),
     )
-    baseline = model_in_production()
-    gate = LMEvalGateOperator(task_id="gate", candidate=evaluate.output, baseline=baseline, rules=rules(baseline))
+    gate = LMEvalGateOperator(
+        task_id="gate", candidate=evaluate.output, baseline=f"promoted:{NAME}/{SUITE}", rules=RULES
+    )
     LMEvalPromoteOperator(task_id="promote", name=NAME, suite=SUITE, candidate=evaluate.output, verdict=gate.output)
 
 

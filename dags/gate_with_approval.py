@@ -17,25 +17,18 @@ from airflow_provider_lmeval.operators.gate import LMEvalGateOperator
 from airflow_provider_lmeval.operators.promote import LMEvalPromoteOperator
 
 NAME, SUITE = "chat", "post_training"
+IN_PRODUCTION = f"promoted:{NAME}/{SUITE}"
+"""The evidence on the promoted model, with its calibration; nothing before the first promotion."""
 PARAMS = {"candidate": Param("", type="string", minLength=1, description="URI of the evaluation of the candidate.")}
 
 
 @dag(schedule=None, params=PARAMS, tags=["lmeval"], doc_md=__doc__)
 def gate_with_approval():
-    @task
-    def model_in_production() -> str | None:
-        """Return where the evidence on the promoted model is; nothing before the first promotion."""
-        from airflow_provider_lmeval.hooks.settings import resolve
-        from airflow_provider_lmeval.store.baselines import resolve_baseline
-
-        return resolve_baseline(f"promoted:{NAME}/{SUITE}", resolve().results_uri)
-
-    baseline = model_in_production()
     # `skip` leaves the verdict in XCom and the decision to the next task; `no_regression` asks if it cannot tell.
     gate = LMEvalGateOperator(
         task_id="gate",
         candidate="{{ params.candidate }}",
-        baseline=baseline,
+        baseline=IN_PRODUCTION,
         rules="no_regression",
         on_fail="skip",
     )
@@ -50,7 +43,7 @@ def gate_with_approval():
         task_id="approve",
         verdict=gate.output,
         candidate="{{ params.candidate }}",
-        baseline=baseline,
+        baseline=IN_PRODUCTION,
         response_timeout=timedelta(days=3),
     )
 

@@ -16,7 +16,8 @@ from airflow_provider_lmeval.errors import LMEvalError
 from airflow_provider_lmeval.operators.gate import LMEvalGateOperator
 
 log = logging.getLogger(__name__)
-NAME, SUITE = "chat", "post_training"
+IN_PRODUCTION = "promoted:chat/post_training"
+"""The evidence on the promoted model, with its calibration: `promoted:NAME/SUITE`."""
 PARAMS = {
     "last": Param(20, type="integer", minimum=1, maximum=500, description="How many of the newest results to gate.")
 }
@@ -28,10 +29,10 @@ def nightly_regate():
     @task
     def newest_results(params: dict[str, Any] | None = None) -> list[str]:
         """Return where the newest successful results are, the newest first."""
-        from airflow_provider_lmeval.hooks.settings import resolve
+        from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
         from airflow_provider_lmeval.store import Store
 
-        store, ended = Store(resolve().results_uri), {}
+        store, ended = Store(LMEvalHook().settings.results_uri), {}
         for run_id in store.runs():
             try:
                 result = store.read_result(run_id)
@@ -42,14 +43,6 @@ def nightly_regate():
                 ended[run_id] = result.timings.ended or 0.0
         newest = sorted(ended, key=ended.__getitem__, reverse=True)
         return [store.uri(run_id) for run_id in newest[: (params or {})["last"]]]
-
-    @task
-    def model_in_production() -> str | None:
-        """Return where the evidence on the promoted model is; nothing before the first promotion."""
-        from airflow_provider_lmeval.hooks.settings import resolve
-        from airflow_provider_lmeval.store.baselines import resolve_baseline
-
-        return resolve_baseline(f"promoted:{NAME}/{SUITE}", resolve().results_uri)
 
     @task(trigger_rule="all_done")
     def overview(verdicts: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
@@ -63,7 +56,7 @@ def nightly_regate():
 
     # `skip`: a result that would not pass today is something to look at, not a failure of the night.
     gates = LMEvalGateOperator.partial(
-        task_id="gate", baseline=model_in_production(), rules=RULES, on_fail="skip", max_active_tis_per_dagrun=4
+        task_id="gate", baseline=IN_PRODUCTION, rules=RULES, on_fail="skip", max_active_tis_per_dagrun=4
     ).expand(candidate=newest_results())
     overview(gates.output)
 

@@ -88,7 +88,7 @@ def test_every_stored_result_is_gated_again_by_itself() -> None:
     found = dag("nightly_regate")
 
     assert found.get_task("gate").is_mapped
-    assert downstream(found, "newest_results") == downstream(found, "model_in_production") == {"gate"}
+    assert downstream(found, "newest_results") == {"gate"}
     assert downstream(found, "gate") == {"overview"}
 
 
@@ -112,14 +112,12 @@ def test_on_a_gpu_training_and_evaluation_share_a_pool_and_the_gate_stands_befor
     assert downstream(found, "gate") == {"promote"}
 
 
-@pytest.mark.parametrize(("baseline", "compared"), [(None, False), ("s3://models/lmeval/run", True)])
-def test_the_first_promotion_is_held_against_floors_and_later_ones_against_production(
-    baseline: str | None, compared: bool
-) -> None:
-    rules = dag("gate_on_gpu").get_task("rules").python_callable(baseline)
+@pytest.mark.parametrize("name", ["gate_with_approval", "nightly_regate", "gate_on_gpu"])
+def test_the_baseline_is_named_as_what_is_promoted_so_that_its_calibration_counts(name: str) -> None:
+    gate = dag(name).get_task("gate")
+    baseline = gate.partial_kwargs["baseline"] if gate.is_mapped else gate.baseline
 
-    assert [rule["task"] for rule in rules] == ["demo_heavier", "demo_lighter"]
-    assert all(("max_drop" in rule) is compared and "floor" in rule for rule in rules)
+    assert baseline == ("promoted:heavier/demo" if name == "gate_on_gpu" else "promoted:chat/post_training")
 
 
 def test_the_matrix_has_a_valid_spec_for_every_model_and_suite() -> None:
