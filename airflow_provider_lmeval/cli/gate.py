@@ -128,18 +128,25 @@ def _print(verdict: Verdict, candidate: Evidence, baseline: Evidence | None) -> 
 
 
 def _table(checks: tuple[Check, ...]) -> Table:
+    """Return the checks as a table that a log of 80 columns holds: there nobody can make it wider."""
     table = Table(header_style="bold")
-    for column in ("", "rule", "task", "metric", "condition"):
-        table.add_column(column, overflow="fold")
+    table.add_column("", no_wrap=True)
+    table.add_column("check", overflow="fold")
     for column in ("candidate", "baseline", "difference", "n"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for check in checks:
-        condition = "" if check.condition is None else f"{check.condition} {_figure(check.threshold)}"
         outcome = Text(str(check.outcome), COLOURS[check.outcome])
-        names = (check.rule, check.task, check.metric.removesuffix(",none"), condition)
         figures = (_figure(check.value), _figure(check.baseline), _figure(check.difference, sign="+"))
-        table.add_row(outcome, *map(Text, names), *figures, "" if check.n is None else f"{check.n:,}")
+        table.add_row(outcome, Text(_asked(check)), *figures, "" if check.n is None else f"{check.n:,}")
     return table
+
+
+def _asked(check: Check) -> str:
+    """Return what was asked: of which score, which condition, and by which rule if that is called otherwise."""
+    score = f"{check.task} {check.metric.removesuffix(',none')}"
+    condition = "" if check.condition is None else f"{check.condition} {_figure(check.threshold)}"
+    rule = "" if check.rule == score else f"({check.rule})"
+    return "\n".join(filter(None, (score, " ".join(filter(None, (condition, rule))))))
 
 
 def _figure(value: float | None, sign: str = "") -> str:

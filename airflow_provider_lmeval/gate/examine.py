@@ -266,7 +266,7 @@ def _too_few(case: Case, condition: Condition, n: int) -> Assessment | None:
 
 def _what(case: Case) -> str:
     if case.rule.pool:
-        return f"the pool of {len(case.tasks)} tasks at"
+        return f"the pool of {len(case.tasks)} task{'s' if len(case.tasks) > 1 else ''} at"
     return f"{case.name} {case.metric(case.name).removesuffix(',none')}"
 
 

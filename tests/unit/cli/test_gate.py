@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,28 @@ def test_the_table_names_both_sides_and_the_reasons(place, capsys) -> None:
     assert "was left out" in told
     assert "floor 0.8" in told
     assert "below the floor" in told
+
+
+def test_a_log_of_80_columns_shows_every_word_and_figure_whole(place) -> None:
+    said = rules(place, {"task": "quiz", "metric": "acc", "max_drop": 0.006, "name": "careful"})
+    command = [sys.executable, "-m", "airflow_provider_lmeval", "gate", place / "same", place / "good", "--rules", said]
+
+    done = subprocess.run(command, env=os.environ | {"COLUMNS": "80"}, capture_output=True, text=True, timeout=120)
+
+    table = [line for line in done.stdout.splitlines() if line[:1] in "│┃"]
+    assert max(map(len, table)) <= 80
+    for words in (
+        "INCONCLUSIVE",
+        "candidate",
+        "baseline",
+        "difference",
+        "max_drop 0.006",
+        "(careful)",
+        "0.895",
+        "0.9",
+        "-0.005",
+    ):
+        assert any(words in line for line in table), words
 
 
 @pytest.mark.parametrize("content", ["rules: [", "rules: []", "rules: [{task: quiz, metric: acc, flor: 1}]"])

@@ -137,3 +137,14 @@ def test_any_mapping_is_a_rule_with_a_condition_or_our_own_error(data):
         return
     assert rules.rules[0].conditions
     assert RuleSet.parse(rules.to_data()) == rules
+
+
+def test_rules_that_are_wrong_are_not_also_said_to_be_too_few():
+    with pytest.raises(GateError) as caught:
+        RuleSet.parse({"rules": [{"task": "t", "metric": "acc", "flor": 0.5}], "confidence": 2})
+    assert str(caught.value).splitlines() == [
+        "rules[0].flor: there is no such field; did you mean 'floor'?",
+        "confidence: Input should be less than 1 (found 2)",
+    ]
+    with pytest.raises(GateError, match=r"rules: .* at least 1"):
+        RuleSet.parse([])
