@@ -12,9 +12,10 @@ STAMP := $(VENV)/.installed
 LOWEST_STAMP := $(LOWEST)/.installed
 PY := $(VENV)/bin/python
 ARGS ?=
+JOBS ?= 2
 
 .PHONY: help setup demo airflow test test-unit test-driver test-airflow test-kubernetes test-lowest check lint types layers format \
-	test-cluster bench bench-driver bench-gate bench-import bench-spec bench-trigger bench-pod catalog constraints changelog clean \
+	test-cluster bench bench-driver bench-gate bench-catalog bench-import bench-spec bench-trigger bench-pod catalog constraints changelog clean \
 	image image-base image-lock test-image
 
 help: ## list the targets
@@ -36,8 +37,8 @@ demo: $(STAMP) ## one good and one bad model through the gate, under a real Airf
 airflow: $(STAMP) ## a full Airflow with the example DAGs; prints address and login, Ctrl-C stops it
 	@$(PY) -m tests.support.serve
 
-test: $(STAMP) ## all tests
-	@$(PY) -m pytest $(ARGS)
+test: $(STAMP) ## all tests, JOBS (2) at a time
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 test-unit: $(STAMP) ## the fast tests
 	@$(PY) -m pytest tests/unit $(ARGS)
@@ -76,6 +77,9 @@ format: $(STAMP) ## format, and repair what can be repaired by itself
 	@$(VENV)/bin/ruff check --fix
 
 bench: bench-import bench-spec bench-driver bench-gate ## all benchmarks, one JSON line each
+
+bench-catalog: $(STAMP) ## reading the catalogue and looking a task up, against parsing its file
+	@$(PY) -m tests.benchmarks.bench_catalog
 
 bench-driver: $(STAMP) ## our driver against `lm-eval run`: wall time, and the same scores
 	@$(PY) -m tests.benchmarks.bench_driver

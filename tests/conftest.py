@@ -11,7 +11,9 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 HOME = tempfile.mkdtemp(prefix="lmeval-tests-")
@@ -35,3 +37,11 @@ for name in [name for name in os.environ if name.startswith("AIRFLOW__LMEVAL__")
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50, database=None)
 settings.register_profile("search", deadline=None, max_examples=2000, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, for ``pytest -n``, what shares something costly: the tests of a file, and all those of one Airflow."""
+    airflow = Path(__file__).parent / "airflow"
+    for item in items:
+        shared = airflow if airflow in item.path.parents else item.path
+        item.add_marker(pytest.mark.xdist_group(str(shared)))

@@ -13,7 +13,11 @@ from airflow_provider_lmeval.wire import process_start
 from tests.support.airflow_env import ROOT, AirflowEnv
 from tests.support.tiny import tiny_model, tiny_tasks
 
-SETTINGS = {"AIRFLOW__LMEVAL__POLL_INTERVAL": "0.5", "AIRFLOW__LMEVAL__GRACE_PERIOD": "5"}
+SETTINGS = {
+    "AIRFLOW__LMEVAL__POLL_INTERVAL": "0.5",
+    "AIRFLOW__LMEVAL__GRACE_PERIOD": "5",
+    "AIRFLOW__LMEVAL__ALLOWED_DATA_ROOTS": str(tiny_tasks().resolve()),
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 
 from airflow_provider_lmeval.catalog import CATALOG_VERSION, GroupInfo, MetricInfo, TagInfo, catalog
 
@@ -11,19 +10,8 @@ def test_the_shipped_catalogue_is_of_the_stated_version():
     assert catalog().lm_eval_version == CATALOG_VERSION
 
 
-def test_reading_the_catalogue_and_one_look_up_take_less_than_50_ms():
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        assert catalog.__wrapped__().find("hellaswag")
-        seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 0.05
-
-
-def test_suggestions_take_less_than_200_ms():
-    started = time.perf_counter()
+def test_a_misspelt_name_is_recognised():
     assert catalog().near("helaswag")[0] == "hellaswag"
-    assert time.perf_counter() - started < 0.2
 
 
 def test_importing_reads_nothing_and_loads_nothing_heavy():
