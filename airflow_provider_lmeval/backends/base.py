@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_lmeval.errors import BackendError, ProtocolError
-from airflow_provider_lmeval.plan import Grants, Problem
+from airflow_provider_lmeval.plan import Grants, Problem, equivalent_command
+from airflow_provider_lmeval.plan.parallel import plan_parallel
 from airflow_provider_lmeval.results import EvalResult
 from airflow_provider_lmeval.spec import EvalSpec
+from airflow_provider_lmeval.spec.pod_parts import Gpu
 from airflow_provider_lmeval.wire import Document, Status
 from airflow_provider_lmeval.wire_pod import Termination
 
@@ -64,6 +66,14 @@ class Backend(ABC):
     """
 
     name: str
+    gpu: Gpu | None = None
+    """Devices of each run."""
+    in_pod = False
+
+    def command(self, spec: EvalSpec) -> list[str]:
+        """Return the command line that gives the same scores by hand, on as many devices."""
+        parallel = plan_parallel(spec.model.type, self.gpu, required=False)
+        return equivalent_command(spec, parallel, in_pod=self.in_pod)
 
     @abstractmethod
     def check(self, spec: EvalSpec, grants: Grants) -> list[Problem]:

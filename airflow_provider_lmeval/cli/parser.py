@@ -9,6 +9,7 @@ import sys
 from airflow_provider_lmeval.errors import LMEvalError, SpecError
 
 KINDS = ("tasks", "groups", "tags", "suites")
+STRATEGIES = ("data", "model", "tensor")
 
 
 def build_parser(prog: str = "airflow-lmeval") -> argparse.ArgumentParser:
@@ -79,6 +80,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``run``."""
     parser.add_argument("spec", help="YAML file with an evaluation spec; - reads standard input")
     parser.add_argument("--results-uri", help="where results are kept (default: [lmeval] results_uri)")
+    parser.add_argument("--gpu", type=int, metavar="COUNT", help="devices to use (default: [lmeval] local_gpu, or one)")
+    parser.add_argument("--strategy", choices=STRATEGIES, help="how several devices share the evaluation; needs --gpu")
     parser.add_argument("--python", help="interpreter that has lm-eval (default: [lmeval] driver_python, or this one)")
     parser.add_argument("--allow-online", action="store_true", help="allow downloads, if the spec asks for them too")
     parser.add_argument("--allow-code-execution", action="store_true", help="allow code of models and tasks, likewise")

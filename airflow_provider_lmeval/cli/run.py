@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -17,6 +18,7 @@ from rich.table import Table
 
 from airflow_provider_lmeval.backends import Backend, Handle
 from airflow_provider_lmeval.cli.validate import read_spec
+from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.hooks.lmeval import make_backend
 from airflow_provider_lmeval.hooks.settings import Settings, resolve
 from airflow_provider_lmeval.plan import run_id
@@ -34,7 +36,7 @@ def main(arguments: argparse.Namespace) -> int:
     spec, told = administered(read_spec(arguments.spec), settings.batch, detect_device=settings.detect_device)
     for line in told:
         print(f"warning: {line}", file=sys.stderr)
-    backend = make_backend(settings, "local", arguments.results_uri)
+    backend = make_backend(settings, "local", arguments.results_uri, gpu=_gpu(arguments))
     for problem in backend.check(spec, settings.grants):
         print(f"{problem.level}: {problem.message} [{problem.id}]", file=sys.stderr)
     name = run_id("cli", str(time.time_ns()), spec.model.name, -1, 0, spec.content_hash)
@@ -60,6 +62,16 @@ def _settings(arguments: argparse.Namespace) -> Settings:
             "driver_python": arguments.python or settings.driver_python,
         }
     )
+
+
+def _gpu(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """Return the devices that the person at the shell asks for.
+
+    :raises SpecError: a strategy without devices to share.
+    """
+    if arguments.gpu is None and arguments.strategy is not None:
+        raise SpecError(f"--strategy {arguments.strategy}: how many devices share the evaluation? Add --gpu COUNT")
+    return None if arguments.gpu is None else {"count": arguments.gpu, "strategy": arguments.strategy}
 
 
 def _data_roots(arguments: argparse.Namespace) -> list[str]:

@@ -13,7 +13,7 @@ from airflow_provider_lmeval.errors import BackendError, LMEvalError
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook, make_backend
 from airflow_provider_lmeval.operators.outcome import conclude, fail
 from airflow_provider_lmeval.operators.specs import parse_spec
-from airflow_provider_lmeval.plan import Grants, equivalent_command, run_id
+from airflow_provider_lmeval.plan import Grants, run_id
 from airflow_provider_lmeval.plan.batch import administered
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.triggers.choice import make_trigger
@@ -77,7 +77,7 @@ class RunsEvaluation(_Operator):
         self._handle = handle = self._start(context, backend, spec, self._run_id, grants)
         self._refuse_if_killed()
         self.log.info("run %s on backend %s, results in %s", handle.run_id, backend.name, handle.result_uri)
-        self.log.info("the same scores by hand: %s", shlex.join(equivalent_command(spec)))
+        self.log.info("the same scores by hand: %s", shlex.join(backend.command(spec)))
         context["ti"].xcom_push(key="handle", value=handle.to_json())
         return handle
 

@@ -49,6 +49,7 @@ class KubernetesBackend(Backend):
     """
 
     name = runs.NAME
+    in_pod = True
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class KubernetesBackend(Backend):
         self.results_uri = results_uri
         self.cluster = cluster or Cluster()
         self.settings = settings or PodSettings()
+        self.gpu = self.settings.gpu
         self.probe = DriverProbe(secret, direct, Entrance.of(self.settings, client_tls))
         self._evidence: dict[str, Evidence] = {}
         self._seen: dict[str, PodView] = {}

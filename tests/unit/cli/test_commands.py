@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_lmeval.__main__ import main
 from airflow_provider_lmeval.cli.definition import get_lmeval_cli_commands
+from airflow_provider_lmeval.cli.parser import STRATEGIES
+from airflow_provider_lmeval.spec.pod_parts import Strategy
 
 
 @pytest.fixture
@@ -71,6 +74,17 @@ def test_bad_rows_are_told_by_line_where_the_file_can_be_read(spec: Path, capsys
     assert f"{rows}: line 3: column 'answer' is '2'; answer_is: index allows 0 to 1 [data]" in capsys.readouterr().out
     spec.write_text(text % "/nowhere/mine.csv")
     assert main(["validate", str(spec)]) == 0
+
+
+def test_devices_are_asked_for_as_in_a_dag(spec: Path, capsys) -> None:
+    assert get_args(Strategy) == STRATEGIES
+    assert main(["run", str(spec), "--gpu", "0"]) == 2
+    assert "gpu: count" in capsys.readouterr().err
+    assert main(["run", str(spec), "--strategy", "data"]) == 2
+    assert "Add --gpu COUNT" in capsys.readouterr().err
+    spec.write_text("model: {type: vllm, pretrained: /m}\ntasks: [arc_easy]\n")
+    assert main(["run", str(spec), "--gpu", "2", "--strategy", "model"]) == 2
+    assert "lm-eval's model type vllm has no 'model' parallelism" in capsys.readouterr().err
 
 
 def test_a_run_that_cannot_start_says_why(spec: Path, capsys) -> None:

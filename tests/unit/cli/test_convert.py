@@ -25,7 +25,7 @@ def test_a_job_becomes_a_spec_that_can_be_read(capsys) -> None:
     told = capsys.readouterr()
     assert EvalSpec.from_yaml(told.out) == read_lmevaljob(manifest("mistral-full")).spec
     assert "# LMEvalJob private-ai-demo/eval-mistral-full" in told.out
-    assert "spec.outputs.pvcManaged (line 35): has no equal" in told.err
+    assert "spec.outputs: is no part of a spec; it is in the job's settings" in told.err
     assert "metadata.name: is no part of a spec" in told.err
 
 

@@ -48,7 +48,9 @@ def test_every_manifest_and_every_dag_that_a_cluster_wants_is_explained() -> Non
     files = {path.name for path in (DOCKER / "kubernetes").glob("*.yaml")} - {"kustomization.yaml"}
     dags = {path.stem for path in (ROOT / "dags").glob("*.py")}
     assert files <= rows(DEPLOY)
-    assert rows(DEPLOY) - files - {"kueue/"} <= dags
+    components = {f"{path.parent.name}/" for path in (DOCKER / "kubernetes").glob("*/kustomization.yaml")}
+    assert components <= rows(DEPLOY)
+    assert rows(DEPLOY) - files - components <= dags
 
 
 def test_the_env_file_has_every_secret_that_compose_asks_for() -> None:
