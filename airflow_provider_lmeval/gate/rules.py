@@ -6,7 +6,6 @@ here: unknown fields, no condition, a floor above its ceiling, a percentage wher
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -22,6 +21,7 @@ from airflow_provider_lmeval.gate.rulesets import ready
 from airflow_provider_lmeval.gate.stats.levels import CONFIDENCE
 from airflow_provider_lmeval.results.wording import place, problem, suggest
 from airflow_provider_lmeval.spec.base import SpecModel
+from airflow_provider_lmeval.spec.text import json_or_yaml
 
 
 def _no_bool(value: Any) -> Any:
@@ -186,7 +186,7 @@ class RuleSet(SpecModel):
         :raises GateError: not YAML, or see :meth:`parse`.
         """
         try:
-            data = _json_or_yaml(text)
+            data = json_or_yaml(text)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise GateError(f"the rules are not valid YAML: {error}") from None
         return cls.parse(data)
@@ -206,14 +206,6 @@ class RuleSet(SpecModel):
     def to_data(self) -> dict[str, Any]:
         """Return plain JSON data that :meth:`parse` turns into equal rules; defaults are left out."""
         return self.model_dump(mode="json", exclude_defaults=True)
-
-
-def _json_or_yaml(text: str) -> Any:
-    """Decode text. JSON is almost YAML: not where it spells a character beyond the basic plane with two escapes."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return yaml.safe_load(text)
 
 
 def _own(found: list[ErrorDetails]) -> Iterable[ErrorDetails]:

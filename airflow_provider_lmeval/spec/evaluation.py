@@ -30,6 +30,7 @@ from airflow_provider_lmeval.spec.base import EnvName, EnvValue, SpecModel, chec
 from airflow_provider_lmeval.spec.data import OwnData
 from airflow_provider_lmeval.spec.models import Model
 from airflow_provider_lmeval.spec.sources import TaskSource
+from airflow_provider_lmeval.spec.text import json_or_yaml
 from airflow_provider_lmeval.spec.unitxt import UnitxtArtifacts, UnitxtRecipe
 
 if TYPE_CHECKING:
@@ -210,13 +211,13 @@ class EvalSpec(SpecModel):
 
     @classmethod
     def from_yaml(cls, text: str) -> Self:
-        """Read a spec from YAML (or JSON, which is YAML).
+        """Read a spec from YAML or JSON.
 
         :raises SpecError: not YAML, not a mapping, or not a valid spec.
         """
         try:
-            data = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError) as error:
+            data = json_or_yaml(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise SpecError(f"the spec is not valid YAML: {error}") from None
         if not isinstance(data, dict):
             raise SpecError(f"the spec must be a mapping with `model` and `tasks`, found {type(data).__name__}")
