@@ -169,6 +169,7 @@ class Request(Document):
     :param spec_hash: content hash of the spec (``EvalSpec.content_hash``), part of the fingerprint.
     :param model: lm-eval's model type, as ``lm-eval run --model`` takes it.
     :param model_args: lm-eval's ``--model_args`` as a mapping; values of any JSON type.
+    :param model_digest: what the spec declares a served model's weights to be (``sha256:…``); the run cannot see them.
     :param tasks: names of tasks, groups and tags, and wildcards; resolved by the driver against what lm-eval offers.
     :param inline_tasks: lm-eval task or group configurations (what a task YAML holds).
     :param unitxt: unitxt recipes, each ``{"task": name, "recipe": {...}, "artifacts": {...}}``.
@@ -204,6 +205,7 @@ class Request(Document):
     spec_hash: str
     model: str
     model_args: dict[str, Any]
+    model_digest: str | None = None
     tasks: list[str] = field(default_factory=list)
     inline_tasks: list[dict[str, Any]] = field(default_factory=list)
     unitxt: list[dict[str, Any]] = field(default_factory=list)

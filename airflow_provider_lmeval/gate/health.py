@@ -79,7 +79,7 @@ def check_pair(candidate: EvalResult, baseline: EvalResult) -> Iterator[Finding]
         if result.model.identity is None:
             message = (
                 f"the {side}'s model has neither a weights digest nor a revision, only the name {result.model.name!r}: "
-                "nothing tells which weights were evaluated"
+                "nothing tells which weights were evaluated (declare a served model's as model.digest)"
             )
             yield Finding(id="identity-unknown", severity=Outcome.WARN, subject=side, message=message)
 

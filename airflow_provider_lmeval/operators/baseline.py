@@ -138,7 +138,7 @@ def promoted_spec(baselines: Baselines, name: str, suite: str, spec: EvalSpec) -
     model = read_evidence(current.uri).result.model if current else None
     if model is None or not model.type:
         raise SpecError(f"{name}/{suite}: no promoted model is known that could be evaluated")
-    return of_model(spec, model.type, model.args)
+    return of_model(spec, model.type, model.args, model.identity)
 
 
 def _stored(uri: str) -> dict[str, Any]:

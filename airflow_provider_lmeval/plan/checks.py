@@ -15,6 +15,7 @@ from typing import Any, Literal
 from airflow_provider_lmeval.catalog import CATALOG_VERSION, Catalog, TaskInfo, catalog
 from airflow_provider_lmeval.errors import EvaluationPermissionError, SpecError, UnknownTaskError
 from airflow_provider_lmeval.plan.data import git_hosts
+from airflow_provider_lmeval.plan.served import check_served
 from airflow_provider_lmeval.plan.suites import referenced, split_tasks
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.sources import DirectorySource, GitSource
@@ -243,12 +244,7 @@ def _advice(spec: EvalSpec) -> Iterator[Problem]:
         )
     if spec.predict_only:
         yield Problem("predict-only", "warning", "predict_only: answers without scores; the result cannot be gated.")
-    if spec.model.type in ("local-completions",) and not getattr(spec.model, "tokenizer", None):
-        yield Problem(
-            "tokenizer",
-            "warning",
-            "model.tokenizer: not set, so lm-eval looks for a tokenizer under the served name; give the model's Hub id.",
-        )
+    yield from (Problem(*found) for found in check_served(spec))
 
 
 def references(spec: EvalSpec) -> Iterator[str]:

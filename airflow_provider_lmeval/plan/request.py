@@ -55,6 +55,7 @@ def plan_request(spec: EvalSpec, run_id: str, grants: Grants, placement: Placeme
         spec_hash=spec.content_hash,
         model=spec.model.type,
         model_args=spec.model.lm_eval_args(),
+        model_digest=getattr(spec.model, "digest", None),
         tasks=names,
         inline_tasks=inline,
         unitxt=_unitxt(spec),

@@ -18,15 +18,18 @@ FIXED_BATCH = 8
 """What replaces a batch size that is found automatically."""
 
 
-def of_model(spec: EvalSpec, kind: str, args: Mapping[str, Any]) -> EvalSpec:
+def of_model(spec: EvalSpec, kind: str, args: Mapping[str, Any], identity: str | None = None) -> EvalSpec:
     """Return the same evaluation of another model.
 
     :param kind: lm-eval's model type. :param args: its arguments, secrets as references: as a result's ``model`` has them.
+    :param identity: the result's; a served model has it from a declaration about its address, which goes on holding.
     :raises SpecError: that cannot be evaluated so.
     """
     fields = TYPED_MODELS[kind].model_fields if kind in TYPED_MODELS else {}
     own = {name: value for name, value in args.items() if name in fields and value is not None}
     other = {name: value for name, value in args.items() if name not in fields}
+    if identity and "digest" in fields:
+        own["digest"] = identity
     model = {"type": kind, **own} | ({"args": other} if other else {})
     return EvalSpec.parse({**spec.to_data(), "model": model})
 

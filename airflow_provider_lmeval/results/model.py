@@ -106,7 +106,7 @@ class ModelInfo(Part):
     name: str | None = None
     """What people call it: a path, a hub name, a served model's name."""
     identity: str | None = None
-    """Digest of the weights (`sha256:…`) or hub commit; None where neither is known."""
+    """Digest of the weights (`sha256:…`) or hub commit; of a served model what the spec declares. None: not known."""
     parameters: Count | None = None
     """Number of parameters."""
     dtype: str | None = None

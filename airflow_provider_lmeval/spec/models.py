@@ -41,7 +41,7 @@ class ModelBase(SpecModel):
 
     def lm_eval_args(self) -> dict[str, Any]:
         """Return lm-eval's ``model_args``: the fields that are set, and ``args``."""
-        own = self.model_dump(mode="json", exclude={"type", "args"}, exclude_defaults=True)
+        own = self.model_dump(mode="json", exclude={"type", "args", "digest"}, exclude_defaults=True)
         return own | self.args
 
     @property
@@ -156,6 +156,8 @@ class _API(ModelBase):
 
     model: Annotated[str, Field(min_length=1, examples=["mistral-24b-quantized"])]
     """Name under which the server knows the model."""
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    """Digest of the served weights, declared by you: no server tells it. Without one, results are no reusable baseline."""
     base_url: str | None = None
     """Full URL of the endpoint, path included: lm-eval uses it as it is and appends nothing."""
     tokenizer: str | None = None

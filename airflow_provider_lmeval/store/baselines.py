@@ -153,7 +153,10 @@ class Baselines:
         if not names:
             return Match(current, None, ("there is no task to compare",))
         if current.model.identity is None:
-            why = f"the promoted model {current.model.name!r} has no digest of its weights; evaluate it again"
+            why = (
+                f"the promoted model {current.model.name!r} has no digest of its weights (a served model's is declared: "
+                "model.digest); evaluate it again"
+            )
             return Match(current, None, (why,))
         missing = _obstacles(wanted, current.fingerprint, names)
         if not missing:

@@ -135,7 +135,8 @@ class Job:
     @cached_property
     def _hashes(self) -> dict[str, str]:
         """A hash of everything that decides a task's record, by task; waits until the weights are read."""
-        arguments = self._redactor.data([self._request.model, self._request.model_args])
+        asked = self._request
+        arguments = self._redactor.data([asked.model, asked.model_args, asked.model_digest])
         how = [self._settings.deciding(), self._request.checkpoint, self._versions]
         configs = {name: {**task.dump_config(), "metadata": None} for name, task in self._loaded.tasks.items()}
         return {name: sha([arguments, self._identity.wait(), how, config]) for name, config in configs.items()}

@@ -149,7 +149,7 @@ def describe(request: Request, lm: Any, local: Mapping[str, str]) -> dict[str, A
     return {
         "type": request.model,
         "name": next((str(request.model_args[key]) for key in NAMED_BY if request.model_args.get(key)), None),
-        "identity": identity.identity_of(lm, local, request.model_args),
+        "identity": identity.identity_of(lm, local, request.model_args) or request.model_digest,
         "parameters": parameters if isinstance(parameters, int) and parameters >= 0 else None,
         "dtype": str(dtype).removeprefix("torch.") if dtype else None,
         "device": str(device) if device is not None else None,

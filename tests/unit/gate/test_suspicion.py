@@ -158,6 +158,17 @@ def test_models_without_a_digest_are_different_by_name_and_worth_a_warning():
     assert {finding.id for finding in judge(same, baseline, scores).findings} == {"identity-unknown"}
 
 
+def test_a_served_model_that_was_declared_is_known():
+    candidate, baseline, scores = twins()
+    served = [
+        edited(
+            edited(side, "model", "type", value="local-completions"), "model", "identity", value=f"sha256:{digit * 64}"
+        )
+        for side, digit in ((candidate, "a"), (baseline, "b"))
+    ]
+    assert {finding.id for finding in judge(*served, scores).findings} == {"loglikelihoods-equal"}
+
+
 @pytest.mark.parametrize(("right", "outcome"), [(500, "INCONCLUSIVE"), (700, "PASS")])
 @pytest.mark.parametrize("rule", [DROP, {"task": "t", "metric": "acc", "floor": 0.4}])
 def test_an_endpoint_that_guesses_is_no_evidence(right, outcome, rule):

@@ -46,6 +46,19 @@ def test_a_secret_stays_a_reference() -> None:
     assert of_model(SPEC, "local-completions", args).model.lm_eval_args() == args
 
 
+def test_a_served_model_stays_what_it_was_declared_to_be() -> None:
+    args, digest = {"model": "granite", "base_url": "http://vllm/v1/completions"}, f"sha256:{'a' * 64}"
+
+    found = of_model(SPEC, "local-completions", args, digest)
+
+    assert getattr(found.model, "digest") == digest  # noqa: B009 - not a field of every model
+    assert found.model.lm_eval_args() == args
+
+
+def test_weights_that_are_loaded_are_not_declared() -> None:
+    assert of_model(SPEC, "hf", {"pretrained": "/m"}, "sha256:0").model.lm_eval_args() == {"pretrained": "/m"}
+
+
 def test_a_model_that_cannot_be_evaluated_so_is_refused() -> None:
     with pytest.raises(SpecError, match="apply_chat_template"):
         of_model(SPEC, "local-chat-completions", {"model": "granite", "base_url": "http://vllm/v1/chat/completions"})

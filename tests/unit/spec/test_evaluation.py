@@ -67,6 +67,8 @@ def test_tasks_may_be_written_with_commas() -> None:
         ({"model": COMPLETIONS | {"base_url": "predictor/v1/completions"}}, "not an http(s) URL"),
         ({"model": CHAT | {"base_url": COMPLETIONS["base_url"]}, "apply_chat_template": True}, "local-completions"),
         ({"model": CHAT}, "set apply_chat_template: true"),
+        ({"model": COMPLETIONS | {"digest": "v2"}}, "digest"),
+        ({"model": HF | {"digest": f"sha256:{'0' * 64}"}}, "digest"),
         ({"model": COMPLETIONS | {"header": {"Authorization": "Bearer x"}}}, "credentials are not written"),
         ({"model": {"type": "watsonx_llm"}}, "either model_id or deployment_id"),
         ({"unitxt": [{"card": "cards.wnli", "num_demos": 2}]}, "demos_pool_size"),
@@ -126,6 +128,18 @@ def test_a_spec_cannot_be_changed() -> None:
 def test_yaml_that_is_no_spec_is_refused(text: str) -> None:
     with pytest.raises(SpecError):
         EvalSpec.from_yaml(text)
+
+
+def test_json_is_read_as_json() -> None:
+    text = r'{"model": {"type": "hf", "pretrained": "/m"}, "tasks": ["arc_easy"], "system_instruction": "\ud83d\ude00"}'
+    assert EvalSpec.from_yaml(text).system_instruction == "\N{GRINNING FACE}"
+
+
+def test_a_served_models_digest_is_declared_and_no_argument_of_lm_eval() -> None:
+    declared = spec(model=COMPLETIONS | {"digest": f"sha256:{'0' * 64}"})
+    assert declared.model.lm_eval_args() == spec(model=COMPLETIONS).model.lm_eval_args()
+    assert declared.content_hash != spec(model=COMPLETIONS).content_hash
+    assert EvalSpec.parse(declared.to_data()) == declared
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path) -> None:
