@@ -106,6 +106,13 @@ class Watch:
         elif time.monotonic() >= min(self._kill_at, self._interrupt.halftime):
             child.kill()
 
+    def _waits_for_server(self) -> bool:
+        """Whether a served model owes answers; where it does not, the metrics may be what takes so long."""
+        status = self._board.status
+        owed = status.progress.get("done", 0) < status.progress.get("total", 0)
+        asking = status.phase == Phase.CHECKING_ENDPOINT or (status.phase == Phase.EVALUATING and owed)
+        return asking and bool(self._request.model_args.get("base_url"))
+
     def _reason_to_stop(self) -> Outcome | None:
         now, timeout, silence = time.monotonic(), self._request.timeout_s, self._request.no_progress_s
         if self._interrupt.why:
@@ -114,5 +121,7 @@ class Watch:
             return Outcome(Cause.DEADLINE, f"not done after {timeout:g} s (timeout_s)")
         if silence is not None and now - self._active > silence:
             phase = self._board.status.phase
-            return Outcome(Cause.HUNG, f"no progress for {silence:g} s (no_progress_s) while {phase}")
+            cause = Cause.ENDPOINT if self._waits_for_server() else Cause.HUNG
+            whom = " of the model's server" if cause is Cause.ENDPOINT else ""
+            return Outcome(cause, f"no progress{whom} for {silence:g} s (no_progress_s) while {phase}")
         return None

@@ -127,6 +127,14 @@ def test_silence_ends_the_run_as_hung(run: Run) -> None:
     assert "evaluating" in run.result["message"]
 
 
+@pytest.mark.parametrize(("child", "cause"), [(("waits", "owing"), "endpoint"), (("waits",), "hung")])
+def test_silence_is_a_served_models_fault_while_it_owes_answers(run: Run, child: tuple[str, ...], cause: str) -> None:
+    run.request(no_progress_s=1.5, timeout_s=60, model_args={"base_url": "http://predictor/v1/completions"})
+
+    assert run.finish(*child).returncode == EXIT_CODES[cause]
+    assert run.result["cause"] == cause
+
+
 def test_a_rerun_after_a_failure_replaces_the_result_and_keeps_finished_tasks(run: Run) -> None:
     run.request().finish("ends", "failed", "endpoint", "6")
     kept = (run.files.task("first") / "result.json").stat().st_mtime_ns

@@ -29,6 +29,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.seen.append((self.path, dict(self.headers), body))
         self.send_response(self.server.status)
+        self.send_header("Retry-After", "0")
         self.end_headers()
         self.wfile.write(b'{"error": "in its own words"}')
 
@@ -63,18 +64,29 @@ def test_a_model_that_is_loaded_here_has_no_endpoint():
     check_endpoint("hf", {"pretrained": "gpt2"}, online=False)
 
 
-@pytest.mark.parametrize("status", [200, 400, 405, 422])
+@pytest.mark.parametrize("status", [200, 400, 422])
 def test_a_server_that_answers_passes(serve, status):
     check_endpoint("local-completions", {"model": "m", "base_url": serve(status).url("/v1/completions")}, online=False)
 
 
 @pytest.mark.parametrize(
-    ("status", "advice"), [(401, "OPENAI_API_KEY"), (403, "key"), (404, "full path"), (503, "its log")]
+    ("status", "cause", "advice"),
+    [
+        (401, "bad_spec", "OPENAI_API_KEY"),
+        (403, "bad_spec", "key"),
+        (404, "endpoint", "full path"),
+        (405, "endpoint", "full path"),
+        (413, "bad_spec", "its own words"),
+        (429, "endpoint", "num_concurrent"),
+        (503, "endpoint", "its log"),
+    ],
 )
-def test_a_refusal_comes_with_the_servers_words_and_advice(serve, status, advice):
-    cause, message = refusal("local-completions", {"model": "m", "base_url": serve(status).url("/wrong")})
+def test_a_refusal_comes_with_the_servers_words_and_advice(serve, status, cause, advice):
+    where = {"base_url": serve(status).url("/wrong"), "max_retries": 1}
 
-    assert cause == "endpoint"
+    found, message = refusal("local-completions", {"model": "m", **where})
+
+    assert found == cause
     assert f"HTTP {status}" in message
     assert "in its own words" in message
     assert advice in message
@@ -90,6 +102,14 @@ def test_the_question_is_one_token_with_the_models_own_headers(serve):
     assert path == "/v1/chat/completions"
     assert headers["X-Key"] == "k"
     assert body == {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def test_a_server_that_is_just_starting_is_asked_again(serve):
+    server = serve(503)
+
+    refusal("local-completions", {"model": "m", "base_url": server.url("/v1/completions"), "max_retries": 2})
+
+    assert len(server.seen) == 2
 
 
 def test_other_servers_only_have_to_listen(serve):

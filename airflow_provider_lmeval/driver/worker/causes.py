@@ -12,6 +12,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterator
 
+from airflow_provider_lmeval.driver.worker.patience import ServerGone
 from airflow_provider_lmeval.driver.worker.startup import Cancelled
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Cause, Phase
@@ -43,6 +44,8 @@ def classify(error: BaseException, phase: Phase) -> tuple[Cause, str]:
         return Cause(error.cause), str(error)
     if any(isinstance(link, Cancelled) for link in _chain(error)):
         return Cause.CANCELLED, "cancelled: SIGTERM"
+    if gone := next((link for link in _chain(error) if isinstance(link, ServerGone)), None):
+        return Cause.ENDPOINT, str(gone)
     cause = next((cause for cause, applies in _ANYWHERE if any(map(applies, _chain(error)))), None)
     if cause is None:
         cause = _BY_PHASE[phase](error) if phase in _BY_PHASE else Cause.INTERNAL

@@ -28,7 +28,7 @@ class Follower(Job):
         if not (told := stream.readline()):
             return
         missing = {name: tasks[name] for name in json.loads(told)}
-        lm = self._load_model()
+        lm = self._load_model(missing)
         settled()
         self._begin(Phase.EVALUATING)
         self._evaluator(lm).along(missing, one_call=self._request.checkpoint == "none")

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_lmeval.driver.redact import Redactor
-from airflow_provider_lmeval.driver.worker import devices, endpoint, model, own_data, permissions
+from airflow_provider_lmeval.driver.worker import devices, endpoint, model, own_data, permissions, served
 from airflow_provider_lmeval.driver.worker.dataset_guard import guard_datasets
 from airflow_provider_lmeval.driver.worker.evaluate import Evaluator, aggregate, set_seeds
 from airflow_provider_lmeval.driver.worker.events import Events
@@ -75,7 +75,7 @@ class Job:
         self._take_over(records)
         if missing := {name: task for name, task in loaded.tasks.items() if name not in self._done}:
             self._tell(missing)
-            self._evaluate(missing, self._load_model(), records)
+            self._evaluate(missing, self._load_model(missing), records)
         self._begin(Phase.AGGREGATING)
         groups = aggregate(loaded.groups, self._done)
         self._begin(Phase.SAVING)
@@ -160,16 +160,18 @@ class Job:
         for record in self._done.values():
             self._model, self._chat_template = record["model"], record.get("chat_template")
 
-    def _load_model(self) -> Any:
+    def _load_model(self, missing: Mapping[str, Any]) -> Any:
         if endpoint.endpoint_url(self._request.model, self._request.model_args):
             self._begin(Phase.CHECKING_ENDPOINT)
-            endpoint.check_endpoint(self._request.model, self._request.model_args, online=self._request.allow_online)
+            endpoint.check_endpoint(
+                self._request.model, self._request.model_args, online=self._request.allow_online, tasks=missing
+            )
         self._begin(Phase.LOADING_MODEL)
         found = devices.detect() if self._on_devices else devices.Devices("cpu", 1)
         if self._on_devices:
             devices.check_devices(self._request, found)
         self._settings = model.with_batch(self._settings, self._request, found)
-        lm = model.load_model(self._request, self._settings)
+        lm = served.load(self._request, self._settings, missing)
         self._model = model.describe(self._request, lm, self._identity.wait())
         if chosen := self._settings.apply_chat_template:
             template = lm.chat_template(chosen)

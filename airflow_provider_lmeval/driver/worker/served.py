@@ -1,0 +1,40 @@
+"""Loads a served model, which is its tokenizer, and readies lm-eval's object for asking the server.
+
+Beside the checks of its answers that is what lm-eval leaves out: the CA file, which it hands to its tokenizer probes only,
+and a limit to waiting for a server that is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_lmeval.driver.worker import echo, model
+from airflow_provider_lmeval.driver.worker.endpoint import COMPLETION_SERVERS, endpoint_url, needs_loglikelihood
+from airflow_provider_lmeval.driver.worker.endpoint_client import Client
+from airflow_provider_lmeval.driver.worker.patience import Patience, trust
+from airflow_provider_lmeval.driver.worker.settings import Settings
+from airflow_provider_lmeval.wire import Request
+
+
+def load(request: Request, settings: Settings, tasks: Mapping[str, Any]) -> Any:
+    """Return lm-eval's model object; if the model is served, its server's answers have been found fit for the tasks.
+
+    :param tasks: lm-eval task objects by name.
+    :raises RunFailedError: ``bad_spec`` or ``endpoint``; other exceptions are the libraries'.
+    """
+    url = endpoint_url(request.model, request.model_args)
+    if url is None or request.model not in COMPLETION_SERVERS:
+        return model.load_model(request, settings)
+    try:
+        lm = model.load_model(request, settings)
+    except (OSError, ValueError) as error:
+        error.add_note("model.tokenizer: give the served model's own by Hub id (owner/name) or directory")
+        raise
+    trust(lm, request.model_args)
+    if "chat" not in request.model:
+        client, needing = Client(url, request.model_args), needs_loglikelihood(tasks)
+        echo.check_answers(lm, client, request.model_args, loglikelihood=bool(needing))
+        echo.guard(lm)
+    Patience.of(lm).follow(lm)
+    return lm
