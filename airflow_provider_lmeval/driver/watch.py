@@ -121,7 +121,8 @@ class Watch:
             return Outcome(Cause.DEADLINE, f"not done after {timeout:g} s (timeout_s)")
         if silence is not None and now - self._active > silence:
             phase = self._board.status.phase
-            cause = Cause.ENDPOINT if self._waits_for_server() else Cause.HUNG
-            whom = " of the model's server" if cause is Cause.ENDPOINT else ""
-            return Outcome(cause, f"no progress{whom} for {silence:g} s (no_progress_s) while {phase}")
+            cause, what = Cause.HUNG, "no progress"
+            if self._waits_for_server():
+                cause, what = Cause.ENDPOINT, "no progress of the model's server"
+            return Outcome(cause, f"{what} for {silence:g} s (no_progress_s) while {phase}")
         return None

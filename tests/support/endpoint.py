@@ -12,10 +12,11 @@ from typing import Any, Self
 class HangingEndpoint:
     """An OpenAI-compatible completions endpoint on loopback.
 
-    :param answers: requests it answers, each prompt with "red", before it falls silent.
+    :param answers: requests it answers, each prompt with "red", before it falls silent; by default the two of a
+        run that tries it.
     """
 
-    def __init__(self, answers: int = 1) -> None:
+    def __init__(self, answers: int = 2) -> None:
         self.requests = 0
         self.silent = threading.Event()
         self._over = threading.Event()

@@ -14,7 +14,7 @@ from airflow_provider_lmeval.plan import Grants, check
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.data import METRICS, Columns, OwnData
 from airflow_provider_lmeval.spec.evaluation import REFUSED
-from airflow_provider_lmeval.spec.models import TYPED_MODELS
+from airflow_provider_lmeval.spec.models import TYPED_MODELS, LocalCompletionsModel
 from airflow_provider_lmeval.spec.pod import PodSettings
 from airflow_provider_lmeval.wire import CLUSTER_CAUSES, EXIT_CODES, RETRYABLE, Cause
 
@@ -56,6 +56,23 @@ def test_every_field_of_own_data_and_every_kind_of_task_source_is_documented() -
     assert {f"columns.{name}" for name in Columns.model_fields} <= told
     assert {name for names in METRICS.values() for name in names} <= told
     assert set(kinds) <= set(table(page("data.md")))
+
+
+def test_every_field_of_a_served_model_is_explained() -> None:
+    text = re.sub(r"```.*?```", "", page("served.md"), flags=re.DOTALL)
+    assert set(LocalCompletionsModel.model_fields) <= {*re.findall(r"`([^`]+)`", text), "args"}
+
+
+def test_every_message_about_a_server_that_is_explained_is_one() -> None:
+    """``…`` and ``N`` in a message stand for anything."""
+    worker = ROOT / "airflow_provider_lmeval" / "driver" / "worker"
+    names = ("endpoint", "endpoint_client", "echo", "patience", "served", "../watch")
+    code = re.sub(r'"\s+f?"', "", "".join((worker / f"{name}.py").read_text() for name in names))
+    explained = [
+        words for words in table(page("served.md")) if words.count(" ") >= 2 and not words.startswith("Name or")
+    ]
+    assert len(explained) >= 15
+    assert [words for words in explained if not re.search(re.sub(r"…|\bN\b", '[^"]+', re.escape(words)), code)] == []
 
 
 def test_every_rule_field_and_policy_is_documented() -> None:
