@@ -123,6 +123,7 @@ class Phase(StrEnum):
 
     PREPARING = "preparing"
     LOADING_TASKS = "loading tasks"
+    WARMING_UP = "warming up"
     CHECKING_ENDPOINT = "checking endpoint"
     LOADING_MODEL = "loading model"
     EVALUATING = "evaluating"
@@ -187,6 +188,9 @@ class Request(Document):
     :param allowed_env: names of environment variables that may be referred to (the administrator's list).
     :param allow_online: downloads and endpoints beyond this machine are allowed.
     :param allow_code_execution: tasks that run model-generated or task-supplied code are allowed.
+    :param offline: where models and data lie, ``{"cache", "check", "source"}``: a directory or None, one of
+        ``wire_offline.CHECKS``, and what to copy there first (``{"protocol", "place", "options"}`` or None).
+    :param warm_up: fetch what the evaluation needs into that directory, and evaluate nothing.
     :param store: where to copy results: ``{"url": fsspec URL, "options": {...}}``, or None to leave them where they are.
     :param status_server: ``{"host", "port", "token_sha256"}`` to serve the status over HTTP, or None; with ``tls``, which is
         ``{"certificate", "key", "client_ca"}``, names of files, over HTTPS. With ``client_ca`` callers need a certificate.
@@ -222,6 +226,8 @@ class Request(Document):
     allowed_env: list[str] = field(default_factory=list)
     allow_online: bool = False
     allow_code_execution: bool = False
+    offline: dict[str, Any] | None = None
+    warm_up: bool = False
     store: dict[str, Any] | None = None
     status_server: dict[str, Any] | None = None
     slots: dict[str, Any] | None = None

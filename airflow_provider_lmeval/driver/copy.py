@@ -17,6 +17,7 @@ SHARED = (
     "errors.py",
     "wire.py",
     "wire_data.py",
+    "wire_offline.py",
     "wire_pod.py",
     "wire_record.py",
     "wire_rows.py",

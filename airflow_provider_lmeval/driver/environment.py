@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_lmeval.driver.offline import cache_variables
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Cause, Request, is_env_reference
+from airflow_provider_lmeval.wire_offline import CACHE_ENV
 
 PASSED_THROUGH = (
     "PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
     "OMP_NUM_THREADS", "MKL_NUM_THREADS",
     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK",
     "HF_HOME", "HF_DATASETS_CACHE", "HF_HUB_CACHE", "HF_ENDPOINT", "TRANSFORMERS_CACHE", "XDG_CACHE_HOME",
-    "UNITXT_CATALOGS", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "LMEVAL_IMAGE",
+    "NLTK_DATA", "UNITXT_CATALOGS", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "LMEVAL_IMAGE",
 )  # fmt: skip
 """Copied when set."""
 PASSED_THROUGH_PREFIXES = ("NVIDIA_",)
@@ -42,7 +44,17 @@ OFFLINE = dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_O
 CODE = {"HF_ALLOW_CODE_EVAL": "1", "UNITXT_ALLOW_UNVERIFIED_CODE": "True"}
 
 REFUSED = frozenset(
-    {"PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "LD_PRELOAD", "LD_AUDIT", "LMEVAL_EVENTS_FD", "LMEVAL_IMAGE"}
+    {
+        "PATH",
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "PYTHONSTARTUP",
+        "LD_PRELOAD",
+        "LD_AUDIT",
+        "LMEVAL_EVENTS_FD",
+        "LMEVAL_IMAGE",
+        CACHE_ENV,
+    }
 )
 """What a request may not set: it decides which code runs, or is the driver's own."""
 
@@ -108,7 +120,9 @@ def build(request: Request, resolver: Resolver, environ: Mapping[str, str], scra
     places = {"HOME": _home(environ, scratch), "TMPDIR": str(tmp), "PYTHONPATH": python_path(environ), **_user(environ)}
     denied = {} if request.allow_online else OFFLINE
     granted = CODE if request.allow_code_execution else {}
-    return {**passed, **places, **ALWAYS, **denied, **granted, **_requested(request, resolver)}
+    requested = _requested(request, resolver)
+    caches = cache_variables(request, environ, requested, scratch)
+    return {**passed, **places, **ALWAYS, **denied, **granted, **requested, **caches}
 
 
 def _requested(request: Request, resolver: Resolver) -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from airflow_provider_lmeval.errors import ProtocolError
 from airflow_provider_lmeval.wire import Request, is_env_reference
+from airflow_provider_lmeval.wire_offline import CHECKS
 from airflow_provider_lmeval.wire_pod import REQUEST_ENV, REQUEST_FILE_ENV, unpack_request
 
 CHECKPOINTS = ("task", "none")
@@ -87,6 +88,12 @@ def _check_services(request: Request) -> None:
     if request.store is not None:
         _require(_is(request.store, url=str) and request.store["url"], "store", request.store, '{"url": URL, ...}')
         _require(isinstance(request.store.get("options") or {}, dict), "store.options", request.store, "an object")
+    if (offline := request.offline) is not None:
+        fits = isinstance(offline.get("cache"), str | None) and offline.get("check", "digests") in CHECKS
+        _require(fits, "offline", offline, f'{{"cache": directory or null, "check": one of {", ".join(CHECKS)}}}')
+        source = offline.get("source")
+        fits = source is None or _is(source, protocol=str, place=list, options=dict)
+        _require(fits, "offline.source", sorted(source or ()), '{"protocol", "place", "options"}, or null')
     if request.status_server is not None:
         found = sorted(request.status_server)  # the values may be confidential, the names are not
         _require(_is(request.status_server, token_sha256=str), "status_server", found, '{"token_sha256": hex, ...}')

@@ -19,10 +19,13 @@ from airflow_provider_lmeval.driver.environment import python_path
 from airflow_provider_lmeval.driver.interrupt import Interrupt
 from airflow_provider_lmeval.driver.logs import Console
 from airflow_provider_lmeval.driver.reaper import Reaper, kill_group
-from airflow_provider_lmeval.wire import RunDir
+from airflow_provider_lmeval.errors import RunFailedError
+from airflow_provider_lmeval.wire import Cause, RunDir
 
 LAST_UPLOAD_S = 900.0
 """Longest wait for the upload at the end: three attempts of five minutes."""
+ASSETS_S = 6 * 3600.0
+"""Longest wait for models and data, where the run has no time limit of its own."""
 FETCH_S = 300.0
 """Longest wait for what an earlier attempt stored: beyond that, evaluating again is as good."""
 _LONGEST_REASON = 2000
@@ -51,12 +54,28 @@ class Uploads:
         :param interrupt: to sleep on. :param idle: called now and then meanwhile.
         :returns: what came of it, in words; nothing if there was nothing to fetch.
         """
-        self._start("fetch")
-        self._wait(interrupt, time.monotonic() + FETCH_S, idle, until=lambda: interrupt.why is not None)
-        if self._abandon():
-            return "not fetched: it was not done in time"
-        reason, words = self._end()
+        reason, words = self._bring("fetch", FETCH_S, interrupt, idle)
         return f"not fetched: {reason}" if reason else words
+
+    def fetch_assets(self, seconds: float, interrupt: Interrupt, idle: Callable[[], None]) -> None:
+        """Copy models and data into the run's cache, and wait for it; a wish to stop ends the wait.
+
+        :param seconds: how long it may take.
+        :raises RunFailedError: ``dataset``: it did not all come.
+        """
+        reason, words = self._bring("assets", seconds, interrupt, idle)
+        if reason and not interrupt.why:
+            message = f"offline.s3: models and data could not be copied: {reason}"
+            raise RunFailedError(message, Cause.DATASET)
+        self._console.say(f"copying models and data: {reason or words}")
+
+    def _bring(
+        self, what: str, seconds: float, interrupt: Interrupt, idle: Callable[[], None]
+    ) -> tuple[str | None, str]:
+        """Run a program that fetches; return what went wrong, and what it said last."""
+        self._start(what)
+        self._wait(interrupt, time.monotonic() + seconds, idle, until=lambda: interrupt.why is not None)
+        return ("it was not done in time", "") if self._abandon() else self._end()
 
     def request(self) -> None:
         """Upload what is finished, now or after the upload that is under way."""

@@ -27,7 +27,7 @@ from airflow_provider_lmeval.driver.interrupt import Interrupt
 from airflow_provider_lmeval.driver.logs import CappedFile, Console, Tee
 from airflow_provider_lmeval.driver.outcome import EVALUATION_NAME, Outcome
 from airflow_provider_lmeval.driver.pod import CONSOLE_BYTES, LastWords, Pod
-from airflow_provider_lmeval.driver.publish import Uploads
+from airflow_provider_lmeval.driver.publish import ASSETS_S, Uploads
 from airflow_provider_lmeval.driver.reaper import Reaper
 from airflow_provider_lmeval.driver.redact import Redactor
 from airflow_provider_lmeval.driver.server import StatusServer
@@ -146,6 +146,8 @@ class Supervisor:
                 self._console.say(f"equivalent command: {shlex.join(self._request.equivalent_command) or 'none'}")
                 self._serve_status()
                 self._resume()
+                if self._fetch_assets():
+                    variables, document = self._resolve(tmp)  # what was copied decides how it is shown
                 with self._slot():
                     if self._interrupt.why:
                         return Outcome(Cause.CANCELLED, self._interrupt.why)
@@ -187,6 +189,7 @@ class Supervisor:
             model_args = resolver.resolve(request.model_args, "model_args")
             child_knows = sorted(resolver.secrets)
             resolver.resolve(request.store or {}, "store")  # refused now, not after hours; the child need not know
+            resolver.resolve(request.offline or {}, "offline")
         finally:
             self._console.redactor = Redactor(resolver.secrets)
         document = {"request": {**request.to_json(), "model_args": model_args}, "secrets": child_knows}
@@ -209,6 +212,15 @@ class Supervisor:
                 self._console.say(f"finished tasks in the store: {found}")
             self._board.set(message=None)
         self._keep_tasks("*")
+
+    def _fetch_assets(self) -> bool:
+        """Copy models and data to where the evaluation looks for them; tell whether there were any."""
+        if not (self._request.offline or {}).get("source"):
+            return False
+        self._board.set(message="copying models and data")
+        self._uploads.fetch_assets(self._request.timeout_s or ASSETS_S, self._interrupt, self._board.tick)
+        self._board.set(message=None)
+        return True
 
     def _on_task(self, name: str) -> None:
         self._keep_tasks(safe_name(name))

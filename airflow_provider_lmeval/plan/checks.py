@@ -242,6 +242,10 @@ def _advice(spec: EvalSpec) -> Iterator[Problem]:
             "warning",
             f"limit {spec.limit}: for trying out only; the gate refuses it unless a rule says allow_limit.",
         )
+    if spec.warm_up:
+        yield Problem(
+            "warm-up", "warning", "warm_up: fetches models and data, evaluates nothing; there is nothing to gate."
+        )
     if spec.predict_only:
         yield Problem("predict-only", "warning", "predict_only: answers without scores; the result cannot be gated.")
     yield from (Problem(*found) for found in check_served(spec))
@@ -251,6 +255,7 @@ def references(spec: EvalSpec) -> Iterator[str]:
     """Yield the names of all environment variables a spec refers to."""
     yield from _references(spec.model.lm_eval_args())
     yield from _references(dict(spec.to_data().get("env", {})))
+    yield from _references(dict(spec.to_data().get("offline", {})))
 
 
 def _references(value: Any) -> Iterator[str]:

@@ -72,6 +72,8 @@ def plan_request(spec: EvalSpec, run_id: str, grants: Grants, placement: Placeme
         allowed_env=sorted(grants.env),
         allow_online=spec.allow_online and grants.online,
         allow_code_execution=spec.allow_code_execution and grants.code_execution,
+        offline=spec.offline.to_request() if spec.offline else None,
+        warm_up=spec.warm_up,
         store=placement.store,
         slots=placement.slots,
         status_server=placement.status_server,

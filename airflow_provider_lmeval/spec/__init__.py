@@ -19,6 +19,7 @@ from airflow_provider_lmeval.spec.models import (
     VLLMModel,
     WatsonxModel,
 )
+from airflow_provider_lmeval.spec.offline import Offline, S3Assets
 from airflow_provider_lmeval.spec.unitxt import UnitxtArtifacts, UnitxtRecipe
 
 __all__ = [
@@ -28,9 +29,11 @@ __all__ = [
     "LocalChatCompletionsModel",
     "LocalCompletionsModel",
     "Model",
+    "Offline",
     "OpenAIChatCompletionsModel",
     "OpenAICompletionsModel",
     "OtherModel",
+    "S3Assets",
     "TextSynthModel",
     "UnitxtArtifacts",
     "UnitxtRecipe",

@@ -29,6 +29,7 @@ from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.spec.base import EnvName, EnvValue, SpecModel, check_no_literal_secret_env, check_text
 from airflow_provider_lmeval.spec.data import OwnData
 from airflow_provider_lmeval.spec.models import Model
+from airflow_provider_lmeval.spec.offline import Offline
 from airflow_provider_lmeval.spec.sources import TaskSource
 from airflow_provider_lmeval.spec.text import json_or_yaml
 from airflow_provider_lmeval.spec.unitxt import UnitxtArtifacts, UnitxtRecipe
@@ -118,6 +119,10 @@ class EvalSpec(SpecModel):
     """Let the run download models and datasets; the administrator has to allow it as well."""
     allow_code_execution: bool = False
     """Let the run execute code that models, tasks or datasets bring; the administrator has to allow it as well."""
+    offline: Offline | None = None
+    """Where models and data lie for a run without network, and how closely to look before it begins."""
+    warm_up: bool = False
+    """Fetch everything the evaluation needs into that place, with a manifest, and evaluate nothing; needs `allow_online`."""
     checkpoint: Literal["task", "none"] = "task"
     """`task`: finish and keep one task after another. `none`: all in one call, as lm-eval does; nothing to resume from."""
     timeout: PositiveFloat | None = None
@@ -161,6 +166,7 @@ class EvalSpec(SpecModel):
         self._check_documents()
         self._check_batch()
         self._check_chat()
+        self._check_warm_up()
         return self
 
     def _check_names(self) -> None:
@@ -196,6 +202,10 @@ class EvalSpec(SpecModel):
             )
         if self.fewshot_as_multiturn and not self.apply_chat_template:
             raise ValueError("fewshot_as_multiturn needs a chat template; set apply_chat_template: true")
+
+    def _check_warm_up(self) -> None:
+        if self.warm_up and not self.allow_online:
+            raise ValueError("warm_up: fetches models and data, so the run needs network; set allow_online: true")
 
     @classmethod
     def parse(cls, data: Any) -> Self:

@@ -29,7 +29,7 @@ SECTIONS = {
     "Prompts": ("apply_chat_template", "system_instruction", "fewshot_as_multiturn", "gen_kwargs"),
     "Running": (
         "batch_size", "max_batch_size", "device", "seed", "bootstrap_iters", "checkpoint", "use_cache", "timeout",
-        "no_progress_timeout", "env",
+        "no_progress_timeout", "env", "offline", "warm_up",
     ),
     "Evidence": ("log_samples", "predict_only", "write_out", "check_integrity"),
     "Permissions": ("allow_online", "allow_code_execution"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -37,6 +38,9 @@ class Authority:
         if authority:
             usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
             builder = builder.add_extension(usage, critical=True)
+        else:
+            here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+            builder = builder.add_extension(here, critical=False)
         return builder.sign(self._key, hashes.SHA256())
 
     def write(self, place: Path, name: str) -> Path:

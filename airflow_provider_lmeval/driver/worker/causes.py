@@ -131,6 +131,13 @@ def _while_loading_model(error: BaseException) -> Cause:
     return Cause.MODEL_LOAD
 
 
+def _while_warming_up(error: BaseException) -> Cause:
+    absent = {"RepositoryNotFoundError", "RevisionNotFoundError", "GatedRepoError", "EntryNotFoundError"}
+    if any(type(link).__name__ in absent for link in _chain(error)):
+        return Cause.MODEL_LOAD
+    return Cause.DATASET  # a download broke off: another try may get all of it
+
+
 def _while_evaluating(error: BaseException) -> Cause:
     if _is_http(error):
         return Cause.ENDPOINT
@@ -151,6 +158,7 @@ def _is_http(error: BaseException) -> bool:
 
 _BY_PHASE: dict[Phase, Callable[[BaseException], Cause]] = {
     Phase.LOADING_TASKS: _while_loading_tasks,
+    Phase.WARMING_UP: _while_warming_up,
     Phase.LOADING_MODEL: _while_loading_model,
     Phase.EVALUATING: _while_evaluating,
 }

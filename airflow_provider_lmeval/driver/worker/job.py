@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_lmeval.driver.redact import Redactor
-from airflow_provider_lmeval.driver.worker import devices, endpoint, model, own_data, permissions, served
+from airflow_provider_lmeval.driver.worker import devices, endpoint, model, needs, own_data, permissions, served
 from airflow_provider_lmeval.driver.worker.dataset_guard import guard_datasets
 from airflow_provider_lmeval.driver.worker.evaluate import Evaluator, aggregate, set_seeds
 from airflow_provider_lmeval.driver.worker.events import Events
@@ -21,6 +21,7 @@ from airflow_provider_lmeval.driver.worker.fingerprint import run_fingerprint, s
 from airflow_provider_lmeval.driver.worker.git_source import Fetched, fetch_sources
 from airflow_provider_lmeval.driver.worker.identity import LocalIdentity, local_places
 from airflow_provider_lmeval.driver.worker.plain import plain
+from airflow_provider_lmeval.driver.worker.precheck import check_cache
 from airflow_provider_lmeval.driver.worker.progress import Progress
 from airflow_provider_lmeval.driver.worker.ranks import Ranks
 from airflow_provider_lmeval.driver.worker.record import Record, Records
@@ -72,6 +73,9 @@ class Job:
         self._begin(Phase.LOADING_TASKS)
         self._fetch_sources()
         loaded = self._loaded
+        if self._request.warm_up:
+            self._warm_up(loaded)
+            return
         self._take_over(records)
         if missing := {name: task for name, task in loaded.tasks.items() if name not in self._done}:
             self._tell(missing)
@@ -82,6 +86,17 @@ class Job:
         self._write(groups)
         if self._ranks:
             self._ranks.over()
+        self._events.finished()
+
+    def _warm_up(self, loaded: Loaded) -> None:
+        """Fetch everything else, and end with a result that says what there is instead of scores."""
+        from airflow_provider_lmeval.driver.worker import warm_up
+
+        self._begin(Phase.WARMING_UP)
+        found, warnings = warm_up.fill_cache(self._request, loaded, self._versions)
+        print(f"warmed up: {warm_up.report(found, warnings)}", flush=True)  # noqa: T201 - the run's log
+        self._begin(Phase.SAVING)
+        self._write({name: warm_up.without_scores(task) for name, task in loaded.tasks.items()})
         self._events.finished()
 
     def _fetch_sources(self) -> None:
@@ -98,6 +113,7 @@ class Job:
         self._begin(Phase.PREPARING)
         permissions.check_model_code(self._request)
         model.check_files(self._request)
+        check_cache(self._request)
         devices.check_heads(self._request)
 
     def _tell(self, missing: Mapping[str, Any]) -> None:
@@ -126,7 +142,12 @@ class Job:
         set_seeds(self._settings)
         set_up_templates(sandboxed=not self._request.allow_code_execution)
         guard_datasets(self._request, self._run.root)
-        return load_tasks(self._request, self._settings, generated)
+        if self._request.allow_online:
+            return load_tasks(self._request, self._settings, generated)
+        needs.forbid_downloads(self._request)
+        loaded = load_tasks(self._request, self._settings, generated)
+        needs.check_metrics(loaded.tasks)
+        return loaded
 
     @cached_property
     def _own_data(self) -> own_data.Prepared:

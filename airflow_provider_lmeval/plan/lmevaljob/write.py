@@ -31,7 +31,9 @@ _INSTEAD = {
     "bootstrap_iters": "the operator leaves it at lm-eval's 100,000",
     "checkpoint": "the operator always evaluates all tasks in one call",
     "include_paths": "the operator takes custom tasks from git only: lmevaljob.git_tasks",
+    "offline": "say it to the operator: lmevaljob.offline, and HF_HOME in env",
     "samples": "use limit for fewer documents",
+    "warm_up": "evaluate with limit 1 and allow_online instead, which fetches what it reads",
     "timeout": "set execution_timeout on the task",
 }
 """What to do about fields that have no equal."""

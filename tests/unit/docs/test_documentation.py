@@ -127,7 +127,7 @@ def test_every_example_of_a_spec_is_valid(text: str) -> None:
     granted = Grants(
         online=True,
         code_execution=True,
-        env=frozenset({"OPENAI_API_KEY"}),
+        env=frozenset({"OPENAI_API_KEY", "S3_BUCKET", "S3_KEY", "S3_SECRET"}),
         git_hosts=frozenset({"github.com"}),
     )
     assert [problem for problem in check(EvalSpec.parse(whole), granted) if problem.level == "error"] == []
