@@ -203,6 +203,7 @@ def get_provider_info() -> dict[str, Any]:
             "operators.approval",
             "operators.promote",
             "operators.calibrate",
+            "operators.warmup",
         ),
         "task-decorators": [{"name": "lmeval_gate", "class-name": f"{package}.operators.decorator.gate_task"}],
         "notifications": [f"{package}.notifications.lmeval.LMEvalVerdictNotifier"],

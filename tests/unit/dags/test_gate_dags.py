@@ -40,6 +40,7 @@ def downstream(dag: DAG, task_id: str) -> set[str]:
         "gate_on_gpu",
         "nightly_matrix",
         "lmeval_maintenance",
+        "offline",
     ],
 )
 def test_parsing_loads_nothing_heavy(name: str) -> None:
