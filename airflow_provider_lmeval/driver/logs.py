@@ -94,8 +94,8 @@ class Console:
         """Show what the child printed, as far as it is taken at once and the budget reaches."""
         if self._budget <= 0:
             return
-        self._budget -= len(data) + _LINE_COST * data.count(b"\n")
-        self._write(descriptor, data)
+        shown = data[: self._write(descriptor, data)]
+        self._budget -= len(shown) + _LINE_COST * shown.count(b"\n")
         if self._budget <= 0:
             self.say("this log is full: what else the evaluation prints is in the run's own logs only")
 
@@ -110,15 +110,15 @@ class Console:
             return True
         return False
 
-    def _write(self, descriptor: int, data: bytes) -> None:
-        """Write as much as is taken at once and drop the rest."""
+    def _write(self, descriptor: int, data: bytes) -> int:
+        """Write as much as is taken at once, drop the rest, and return how much was taken."""
+        taken = 0
         with contextlib.suppress(OSError, ValueError):
-            for start in range(0, len(data), _PIPE_BUF):
-                if not select.select([], [descriptor], [], 0)[1]:
-                    return
-                os.write(descriptor, data[start : start + _PIPE_BUF])
-            if descriptor == 2 and data:
-                self._mid_line = not data.endswith(b"\n")
+            while taken < len(data) and select.select([], [descriptor], [], 0)[1]:
+                taken += os.write(descriptor, data[taken : taken + _PIPE_BUF])
+        if descriptor == 2 and taken:
+            self._mid_line = data[taken - 1 : taken] != b"\n"
+        return taken
 
 
 class Tee:
