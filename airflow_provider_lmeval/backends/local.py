@@ -175,10 +175,7 @@ class LocalBackend(Backend):
         if not _alive(handle):
             return
         _signal(pid, signal.SIGTERM, group=False)
-        deadline = time.monotonic() + self.grace_s + KILL_MARGIN_S
-        while _alive(handle) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if _alive(handle):
+        if not _ends_within(handle, self.grace_s + KILL_MARGIN_S):
             _signal(pid, signal.SIGKILL, group=True)
 
     def collect(self, handle: Handle) -> EvalResult:
@@ -195,9 +192,12 @@ class LocalBackend(Backend):
 
     def remove(self, handle: Handle) -> None:
         """Delete the working files of an ended run; what is in the store stays."""
-        if _alive(handle):
+        run_dir = _run_dir(handle)
+        status = _read_status(run_dir)
+        told = status is not None and State(status.state).ended  # the process needs a moment to exit after that
+        if not _ends_within(handle, KILL_MARGIN_S if told else 0):
             raise BackendError(f"run {handle.run_id} is still going on; cancel it first")
-        shutil.rmtree(_run_dir(handle).root, ignore_errors=True)
+        shutil.rmtree(run_dir.root, ignore_errors=True)
 
 
 def _leaking_files() -> list[int]:
@@ -245,6 +245,13 @@ def _launched(run_dir: RunDir) -> Path:
 def _alive(handle: Handle) -> bool:
     started = handle.where.get("pid_start")
     return started is not None and wire.process_start(int(handle.where["pid"])) == started
+
+
+def _ends_within(handle: Handle, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while (alive := _alive(handle)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not alive
 
 
 def _read_status(run_dir: RunDir) -> Status | None:
