@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 STARTING_S = 5.0
 """Longest wait between two thoughts about a pod that does not run yet, or is on its way out: its limits are time, too."""
 RUNNING_S = 60.0
+LAST_LOOK_S = 2.0
+"""How much later than a request of one's own the watch may tell that a pod has ended."""
 HEAVY = (
     "kubernetes_asyncio.config",
     "airflow_provider_lmeval.backends.kubernetes.backend",
@@ -120,9 +122,22 @@ class EvalPodTrigger(LMEvalTrigger):
             return False
 
     async def _stopped(self, backend: Backend, handle: Handle) -> Status:
+        """Stop the pod, and watch how it ends: it may succeed in its grace, and its last words may be all that is left."""
         from airflow_provider_lmeval.backends.kubernetes.control import stopped
+        from airflow_provider_lmeval.backends.kubernetes.interpret import status_of
+        from airflow_provider_lmeval.backends.kubernetes.runs import PodRef
+        from airflow_provider_lmeval.backends.kubernetes.watch import Follower, watching
 
-        await backend.acancel(handle)
+        pod = PodRef.of(handle)
+        follower = Follower(pod.namespace, pod.name, pod.uid, handle.run_id)
+        async with watching(pod.cluster, follower) as watch:
+            await backend.acancel(handle)
+            until = time.monotonic() + LAST_LOOK_S
+            while watch.well and not (follower.view and follower.view.ended) and time.monotonic() < until:
+                await follower.changed(until - time.monotonic())
+        self._seen = follower.view or self._seen
+        if follower.view is not None and follower.view.exit_code == 0:
+            return status_of(follower.view, now=time.time(), limits=pod.limits)
         return stopped(handle, "stopped: its time was up")
 
     async def on_kill(self) -> None:

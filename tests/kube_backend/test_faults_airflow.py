@@ -17,7 +17,7 @@ from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_lmeval.triggers.pod import EvalPodTrigger
 from tests.kube import KubeServer, Script
-from tests.kube_backend.acts import Act, Ended, Worker, created, gone, play, stored, succeeded
+from tests.kube_backend.acts import SCORES, Act, Ended, Worker, created, gone, play, stored, succeeded
 from tests.kube_backend.conftest import NAMESPACE, Airflow, context, defer, documented, finish, fire, handle_of
 from tests.support.context import TaskInstance
 from tests.unit.triggers.conftest import Supervisor
@@ -144,6 +144,21 @@ def test_a_result_that_is_stored_while_the_time_runs_out_counts(server: KubeServ
     assert ended.event["timed_out"]
     assert (ended.error, ended.found["reason"]) == (None, "Succeeded")
     gone(server)
+
+
+def test_what_a_pod_says_that_succeeds_in_its_grace_counts(server: KubeServer, airflow: Airflow) -> None:
+    """Its log goes with it, and no store has anything: what the watch saw last is all there is."""
+    server.script(Script(stops=False))
+
+    def during(act: Act) -> None:
+        server.wait(lambda: "deletionTimestamp" in str(server.pod(act.pod, NAMESPACE)), 20)
+        act.succeed()
+        gone(server)
+
+    ended = play(airflow, during, execution_timeout=timedelta(seconds=1.0))
+    assert ended.event["timed_out"]
+    assert (ended.error, ended.found["reason"]) == (None, "Succeeded")
+    assert ended.found["results"] == SCORES
 
 
 def test_a_deferral_that_airflow_times_out_stops_the_pod(server: KubeServer, airflow: Airflow) -> None:
