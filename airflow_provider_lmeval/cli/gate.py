@@ -90,12 +90,12 @@ def read_baseline(said: str | None) -> Evidence | None:
 
 def _unreadable(error: LMEvalError, arguments: argparse.Namespace) -> int:
     """Tell about evidence that cannot be read: a verdict, too."""
-    if arguments.json:
-        said = {"schema_version": 1, "outcome": "ERROR", "action": "block", "reasons": [str(error)], "checks": []}
-        print(json.dumps(said))
-    print(f"verdict ERROR: {error}", file=sys.stderr)
     subject = Subject(run_id=arguments.candidate)
-    _report(arguments.report, Verdict(outcome=Outcome.ERROR, action="block", candidate=subject, reasons=(str(error),)))
+    verdict = Verdict(outcome=Outcome.ERROR, action="block", candidate=subject, reasons=(str(error),))
+    if arguments.json:
+        print(json.dumps(verdict.to_data()))
+    print(f"verdict ERROR: {error}", file=sys.stderr)
+    _report(arguments.report, verdict)
     return EXIT_CODES[Outcome.ERROR]
 
 

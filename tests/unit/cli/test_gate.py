@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_lmeval.__main__ import main
+from airflow_provider_lmeval.gate import Verdict
 from airflow_provider_lmeval.store import Store
 from airflow_provider_lmeval.store.baselines import Baselines
 from airflow_provider_lmeval.store.evidence import read_evidence
@@ -128,7 +129,8 @@ def test_a_ready_set_that_does_not_exist_is_a_usage_error_with_near_matches(plac
 def test_evidence_that_cannot_be_read_is_a_verdict(place, capsys) -> None:
     assert gate(place / "missing", "--rules", rules(place, FLOOR), "--json") == 4
     told = capsys.readouterr()
-    assert json.loads(told.out)["outcome"] == "ERROR"
+    verdict = Verdict.model_validate(json.loads(told.out))
+    assert (verdict.outcome, verdict.action, verdict.candidate.run_id) == ("ERROR", "block", str(place / "missing"))
     assert "verdict ERROR" in told.err
     assert gate(place / "good", place / "missing", "--rules", rules(place, FLOOR)) == 4
 
