@@ -43,13 +43,18 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"figure": figure, "value": _value, "md": _md, "fenced": _fenced, "count": _count}
-    environment.filters |= {"subject": subject, "calibrated": calibrated}
+    environment.filters |= {"subject": subject, "calibrated": calibrated, "metric": _metric}
     return environment
 
 
 def figure(number: float | None, sign: str = "") -> str:
     """Return a number with four significant digits, and a dash for none."""
     return NONE if number is None else f"{number:{sign}.4g}".replace("-", "\N{MINUS SIGN}")
+
+
+def _metric(name: str) -> str:
+    """Return a metric's name without lm-eval's word for no filter."""
+    return name.removesuffix(",none")
 
 
 def _count(number: int | None) -> str:
