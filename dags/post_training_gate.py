@@ -41,6 +41,7 @@ def evaluation_of(model: Any, task_files: Any) -> dict[str, Any]:
         "include_paths": [task_files],
         "batch_size": 50,
         "device": "cpu",
+        "log_samples": True,  # so that the report shows questions and both answers
     }
 
 
