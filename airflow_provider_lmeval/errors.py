@@ -21,6 +21,7 @@ exceptions; nothing below them knows Airflow. Standard library only, because the
     ├── StoreError                  results could not be written or read
     │   ├── ResultNotFoundError     nothing, or no completion marker, at the place
     │   └── DamagedResultError      what is there does not match its digest or schema
+    ├── OutputError                 a stored result could not be published; says whether another try may help
     ├── MetricNotFoundError (LookupError)   a result holds no such task or metric
     ├── ProtocolError               a document of the driver protocol that this version cannot read
     └── GateError (ValueError)      rules or evidence the gate cannot be asked about
@@ -110,6 +111,17 @@ class ResultNotFoundError(StoreError):
 
 class DamagedResultError(StoreError):
     """A stored result does not match its digest or its schema."""
+
+
+class OutputError(LMEvalError):
+    """A stored result could not be published somewhere; the result itself is unharmed.
+
+    :param transient: whether the same attempt may succeed a little later.
+    """
+
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        super().__init__(message)
+        self.transient = transient
 
 
 class MetricNotFoundError(LMEvalError, LookupError):

@@ -204,6 +204,7 @@ def get_provider_info() -> dict[str, Any]:
             "operators.promote",
             "operators.calibrate",
             "operators.warmup",
+            "operators.publish",
         ),
         "task-decorators": [{"name": "lmeval_gate", "class-name": f"{package}.operators.decorator.gate_task"}],
         "notifications": [f"{package}.notifications.lmeval.LMEvalVerdictNotifier"],

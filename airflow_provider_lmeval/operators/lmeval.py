@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_provider_lmeval.backends import Handle
-from airflow_provider_lmeval.errors import LMEvalError
+from airflow_provider_lmeval.errors import LMEvalError, SpecError
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
 from airflow_provider_lmeval.operators.evidence import read_baseline
 from airflow_provider_lmeval.operators.kubernetes import check_arguments, make_pod_operator
 from airflow_provider_lmeval.operators.outcome import fail
+from airflow_provider_lmeval.operators.publish import check_outputs, outputs_as_data, publish_and_tell
 from airflow_provider_lmeval.operators.rules import as_data, parse_rules
 from airflow_provider_lmeval.operators.running import RunsEvaluation
 from airflow_provider_lmeval.operators.specs import is_constant, parse_constant, parse_spec
@@ -50,13 +51,15 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         same as ``kubernetes["gpu"]``; a local run takes the first device without it.
     :param kubernetes: for the backend ``kubernetes``: fields of :class:`~airflow_provider_lmeval.spec.pod.PodSettings` and
         any argument of KubernetesPodOperator. (those that are templated there)
+    :param outputs: where to publish the result when it is stored, as ``LMEvalPublishOperator`` takes it. A failure is in the
+        log and in XCom ``outputs``, and fails nothing. (templated)
     :raises SpecError: at parse time, for a constant spec that cannot be right.
     """
 
     template_fields: Sequence[str] = (
-        "spec", "backend", "results_uri", "lmeval_conn_id", "gate_rules", "gate_baseline",
+        "spec", "backend", "results_uri", "lmeval_conn_id", "gate_rules", "gate_baseline", "outputs",
     )  # fmt: skip
-    template_fields_renderers = {"spec": "json", "gate_rules": "json", "gate_baseline": "json"}
+    template_fields_renderers = {"spec": "json", "gate_rules": "json", "gate_baseline": "json", "outputs": "json"}
     ui_color = "#e8f0fe"
 
     def __init__(
@@ -73,6 +76,7 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         gate_baseline: Mapping[str, Any] | str | Any | None = None,
         gpu: int | Mapping[str, Any] | None = None,
         kubernetes: Mapping[str, Any] | None = None,
+        outputs: Sequence[Mapping[str, Any] | Any] | Any = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -87,10 +91,16 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         self.gate_baseline = gate_baseline
         self.gpu = gpu
         self.kubernetes = ({} if gpu is None else {"gpu": gpu}) | dict(kubernetes or {})
+        self.outputs = outputs_as_data(outputs)
         self._inner: EvalPodOperator | None = None
         if is_constant(self.spec):
             parse_constant(self.spec)
         check_arguments(self.kubernetes)
+        check_outputs(self.outputs)
+        if self.outputs and not wait_for_completion:
+            raise SpecError(
+                "outputs: nobody publishes without wait_for_completion; use LMEvalPublishOperator after the sensor"
+            )
 
     def execute(self, context: Any) -> Any:
         """Start the run, or find the one an earlier try has started, and wait for it."""
@@ -134,9 +144,21 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
 
     def _finish(self, context: Any, handle: Handle, status: Status, event: Mapping[str, Any] | None = None) -> Any:
         if handle.backend == "kubernetes":
-            return make_pod_operator(self, context).finish(context, handle, status, event)
-        timed_out = bool(event and event["timed_out"])
-        return self._conclude(context, self._backend(), handle, status, timed_out=timed_out)
+            found = make_pod_operator(self, context).finish(context, handle, status, event)
+        else:
+            timed_out = bool(event and event["timed_out"])
+            found = self._conclude(context, self._backend(), handle, status, timed_out=timed_out)
+        if self.outputs:
+            self._publish(context, found)
+        return found
+
+    def _publish(self, context: Any, found: dict[str, Any]) -> None:
+        """Publish a result that is stored and in XCom: from here on, nothing can make the evaluation a failure."""
+        try:
+            context["ti"].xcom_push(key="outputs", value=publish_and_tell(self.log, found, self.outputs))
+        except LMEvalError as error:
+            self.log.error("nothing was published: %s", error)
+            context["ti"].xcom_push(key="outputs", value=[{"error": str(error)}])
 
     def on_kill(self) -> None:
         """Stop the run when the task is killed while it executes."""

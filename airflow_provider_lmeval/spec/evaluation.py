@@ -45,10 +45,10 @@ REFUSED: dict[str, str] = {
     "show_config": "task configurations are in every result",
     "trust_remote_code": "set it on the model, as `model.trust_remote_code`",
     "confirm_run_unsafe_code": "set `allow_code_execution`, which the administrator has to allow as well",
-    "wandb_args": "results go to the store first; send them on from there in a task of their own",
+    "wandb_args": "results go to the store first; the operator's `outputs` send them on, with the same arguments",
     "wandb_config_args": "results go to the store first; send them on from there in a task of their own",
     "trackio_args": "results go to the store first; send them on from there in a task of their own",
-    "hf_hub_log_args": "results go to the store first; push them from there in a task of their own",
+    "hf_hub_log_args": "results go to the store first; the operator's `outputs` write model cards and artifacts",
 }
 """Options of ``lm-eval run`` that a spec does not take, and why."""
 

@@ -15,6 +15,7 @@ from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.data import METRICS, Columns, OwnData
 from airflow_provider_lmeval.spec.evaluation import REFUSED
 from airflow_provider_lmeval.spec.models import TYPED_MODELS, LocalCompletionsModel
+from airflow_provider_lmeval.spec.outputs import WANDB_ARGS, HuggingFaceCard, MlflowRun, OciArtifact, WandbRun
 from airflow_provider_lmeval.spec.pod import PodSettings
 from airflow_provider_lmeval.wire import CLUSTER_CAUSES, EXIT_CODES, RETRYABLE, Cause
 
@@ -149,3 +150,10 @@ def test_the_readmes_dag_is_a_dag_of_four_tasks() -> None:
     space: dict[str, object] = {}
     exec(compile(code.replace("\nfine_tune()\n", "\nDAG = fine_tune()\n"), "README.md", "exec"), space)
     assert set(space["DAG"].task_ids) == {"train", "evaluate", "gate", "promote"}
+
+
+def test_every_field_of_an_output_is_documented() -> None:
+    words = set(table(page("outputs.md"))) | {"type"}
+    for kind in (OciArtifact, MlflowRun, HuggingFaceCard, WandbRun):
+        assert set(kind.model_fields) <= words, kind
+    assert set(WANDB_ARGS) <= set(table(page("outputs.md"), column=1))
