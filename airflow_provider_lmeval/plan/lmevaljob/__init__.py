@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_lmeval.errors import ManifestError
 from airflow_provider_lmeval.plan.lmevaljob.documents import SourceDocument, read_documents
 from airflow_provider_lmeval.plan.lmevaljob.findings import Finding
+from airflow_provider_lmeval.plan.lmevaljob.outputs import oci_artifact
 from airflow_provider_lmeval.plan.lmevaljob.read import Translation, read_lmevaljob
 from airflow_provider_lmeval.plan.lmevaljob.write import write_lmevaljob
 
@@ -25,6 +26,7 @@ __all__ = [
     "SourceDocument",
     "Translation",
     "TranslationWarning",
+    "oci_artifact",
     "read_documents",
     "read_lmevaljob",
     "read_one",

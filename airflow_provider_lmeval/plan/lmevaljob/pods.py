@@ -222,7 +222,7 @@ def _storage(spec: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
     if managed := outputs.get("pvcManaged"):
         found["results"] = {"path": OUTPUT, "size": managed.get("size"), "retention": "Retain"}
     if "oci" in outputs:
-        findings.warn(("spec", "outputs", "oci"), f"{_KEPT}; elsewhere, results are kept at results_uri")
+        findings.warn(("spec", "outputs", "oci"), f"{_KEPT}; elsewhere, LMEvalOperator(outputs=…) pushes to a registry")
     return found
 
 
