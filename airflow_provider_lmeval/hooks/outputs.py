@@ -26,9 +26,12 @@ def account(conn_id: str) -> Credentials:
         found = BaseHook.get_connection(conn_id)
     except _compat.not_found_exception():
         raise ConfigError(f"there is no connection {conn_id!r}; create it, or name another conn_id") from None
+    host = found.host or ""
+    if host and found.schema in ("http", "https") and "://" not in host:
+        host = f"{found.schema}://{host}" + (f":{found.port}" if found.port else "")
     return Credentials(
         name=conn_id,
-        host=found.host or "",
+        host=host,
         port=found.port,
         login=found.login or "",
         password=found.password or "",

@@ -17,7 +17,7 @@ class Credentials:
     """Address and login of one place. Secrets are not in its ``repr``.
 
     :param name: the connection's id, for messages.
-    :param host: host, or a URL. :param port: of the host.
+    :param host: host, or a URL. :param port: of the host; a URL has its own.
     :param login: user name. :param password: password, token or key.
     :param extra: further settings of the connection.
     """
@@ -36,8 +36,9 @@ class Credentials:
         """
         if not self.host:
             return ""
-        base = self.host if "://" in self.host else f"{scheme}://{self.host}"
-        return base.rstrip("/") + (f":{self.port}" if self.port else "")
+        if "://" in self.host:
+            return self.host.rstrip("/")
+        return f"{scheme}://{self.host.rstrip('/')}" + (f":{self.port}" if self.port else "")
 
     def docker_login(self, registry: str) -> tuple[str, str] | None:
         """Return user name and password for a registry: the connection's own, or from a Docker configuration.

@@ -10,6 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 
 from airflow_provider_lmeval.errors import SpecError
+from airflow_provider_lmeval.hooks.outputs import account
 from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
 from airflow_provider_lmeval.operators.publish import LMEvalPublishOperator
 from airflow_provider_lmeval.spec.outputs import MlflowRun
@@ -47,6 +48,24 @@ def test_a_result_is_published_with_the_login_of_the_connection(output: object, 
     (done,) = publish({"result_uri": uri}, output).execute(ctx)
     assert done["where"].startswith(server.url)
     assert (done["type"], done["error"], ctx["ti"].xcoms["return_value"]) == ("mlflow", None, [done])
+
+
+@pytest.mark.parametrize(
+    ("connection", "url"),
+    [
+        ('{"conn_type": "generic", "host": "quay.io"}', "https://quay.io"),
+        ('{"conn_type": "generic", "host": "registry", "port": 5000}', "https://registry:5000"),
+        ('{"conn_type": "http", "host": "mlflow", "port": 5000, "schema": "http"}', "http://mlflow:5000"),
+        ('{"conn_type": "http", "host": "http://mlflow:5000/base/", "port": 80}', "http://mlflow:5000/base"),
+        ('{"conn_type": "generic"}', ""),
+    ],
+)
+def test_a_connection_s_address_is_encrypted_unless_it_says_otherwise(connection: str, url: str) -> None:
+    os.environ["AIRFLOW_CONN_PLACE"] = connection
+    try:
+        assert account("place").url() == url
+    finally:
+        del os.environ["AIRFLOW_CONN_PLACE"]
 
 
 def test_what_was_not_published_is_in_xcom_before_the_task_fails(server: Tracking, uri: str) -> None:

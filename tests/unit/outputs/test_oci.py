@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from airflow_provider_lmeval.outputs import Credentials, StoredRun
 from airflow_provider_lmeval.outputs.oci import ARTIFACT_TYPE, push
 from airflow_provider_lmeval.results import EvalResult
 from airflow_provider_lmeval.spec.outputs import OciArtifact
-from tests.support.evidence import document
+from airflow_provider_lmeval.store import Store
+from tests.support.evidence import document, mark, metric, table, task, write_run
 from tests.support.loopback import Answer
 from tests.support.registry import INDEX, LOGIN, Registry, digest_of
 
@@ -149,6 +151,26 @@ def test_uploads_at_another_host_get_the_content_and_not_the_login(start: Start,
     uploads = [each for each in storage.asked if each.method == "PUT"]
     assert {digest_of(each.body) for each in uploads} == set(registry.blobs)
     assert [each for each in uploads if "authorization" in each.headers] == []
+
+
+def test_uploads_by_another_protocol_are_refused(start: Start, run: StoredRun) -> None:
+    registry = start("none", uploads="ftp://127.0.0.1")
+    with pytest.raises(OutputError, match="uploads by ftp"):
+        push(run, output(), account(registry))
+
+
+def test_prompts_and_answers_are_pushed_if_asked_for(start: Start, tmp_path: Path) -> None:
+    tasks = {"tiny_mc": task({"acc,none": metric(0.5)}, samples="tasks/tiny_mc/samples.jsonl.gz")}
+    made = write_run(tmp_path / "run", document(tasks))
+    (made.task("tiny_mc") / "samples.jsonl.gz").write_bytes(table([{"prompt": "2 + 2 ="}]))
+    mark(made, "candidate-1", ("result.json", "scores.jsonl.gz", "samples.jsonl.gz"))
+    kept, registry = StoredRun(Store(tmp_path / "store").put_run(made)), start("none")
+    for tag, samples in (("with", True), ("without", False)):
+        push(kept, output(tag=tag, samples=samples), account(registry))
+        titles = [
+            each["annotations"]["org.opencontainers.image.title"] for each in registry.manifest(NAME, tag)["layers"]
+        ]
+        assert ("tasks/tiny_mc/samples.jsonl.gz" in titles) is samples
 
 
 def test_a_token_is_not_asked_for_in_clear_when_the_registry_is_encrypted() -> None:
