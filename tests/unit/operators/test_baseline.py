@@ -109,6 +109,22 @@ def test_the_promoted_weights_are(store: Store, tmp_path: Path, scripted: Any) -
     assert task.execute(context())["reason"] == "Succeeded"
 
 
+def test_a_served_model_is_evaluated_again_as_what_it_was_declared_to_be(
+    store: Store, tmp_path: Path, scripted: Any
+) -> None:
+    data = document(run_id="served")
+    args = {"model": "granite", "base_url": "http://vllm/v1/completions", "tokenizer": "ibm-granite/granite"}
+    data["model"] |= {"type": "local-completions", "args": args}
+    store.put_run(write_run(tmp_path / "served", data))
+    promote(store, "served")
+    task = operator(store, scripted(success()), candidate=changed(store, tmp_path))
+
+    with pytest.raises(TaskDeferred):
+        task.execute(context())
+
+    assert task.spec["model"] == {"type": "local-completions", **args, "digest": data["model"]["identity"]}
+
+
 @pytest.mark.parametrize("candidate", [None, "", {"result_uri": None}])
 def test_a_candidate_that_left_no_result_has_no_baseline(store: Store, candidate: Any) -> None:
     with pytest.raises(AirflowFailException, match="names no stored result"):
