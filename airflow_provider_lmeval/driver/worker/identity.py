@@ -15,10 +15,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from airflow_provider_lmeval.wire_offline import is_hub_name
+
 ROLES = ("pretrained", "model", "path", "peft", "delta")
 """Model arguments that may name weights, as lm-eval's model types call them."""
 WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
 CONFIG = "config.json"
+ADAPTER = "adapter_config.json"
 TRAINING = frozenset({"training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.pt"})
 """What a trainer leaves beside the weights: no part of the model."""
 
@@ -76,7 +79,9 @@ def identity_of(lm: Any, local: Mapping[str, str], model_args: Mapping[str, Any]
     """
     parts = dict(local)
     for role in ("pretrained", "peft", "delta"):
-        if role not in parts and isinstance(model_args.get(role), str) and (commit := _commit(lm, role)):
+        if role in parts or not isinstance(model_args.get(role), str):
+            continue
+        if commit := _commit(lm, role) or _cached_commit(role, model_args):
             parts[role] = commit
     if not parts:
         return None
@@ -90,6 +95,18 @@ def _commit(lm: Any, role: str) -> str | None:
         config = next(iter(getattr(getattr(lm, "model", None), "peft_config", {}).values()), None)
     commit = getattr(config, "_commit_hash", None) if role != "delta" else None
     return commit if isinstance(commit, str) else None
+
+
+def _cached_commit(role: str, model_args: Mapping[str, Any]) -> str | None:
+    """Return the commit that a Hub model was just loaded from, told by the cache: transformers 5.23 keeps it nowhere."""
+    name, revision = model_args[role], model_args.get("revision") if role == "pretrained" else None
+    if not is_hub_name(name):
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    below = f"{model_args['subfolder']}/" if role == "pretrained" and model_args.get("subfolder") else ""
+    found = try_to_load_from_cache(name, f"{below}{ADAPTER if role == 'peft' else CONFIG}", revision=revision)
+    return found.partition("/snapshots/")[2].partition("/")[0] if isinstance(found, str) else None
 
 
 def _file_digest(path: Path) -> str:
