@@ -18,7 +18,7 @@ from typing import Any
 
 from airflow_provider_lmeval.driver.environment import Resolver
 from airflow_provider_lmeval.driver.intake import load_request
-from airflow_provider_lmeval.driver.offline import cache_directory
+from airflow_provider_lmeval.driver.offline import cache_directory, check_place
 from airflow_provider_lmeval.driver.outcome import read_json
 from airflow_provider_lmeval.driver.remote import persistently, program
 from airflow_provider_lmeval.errors import LMEvalError
@@ -109,6 +109,7 @@ def bring(run: RunDir) -> str:
     source = Resolver(os.environ, request.allowed_env).resolve(settings["source"], "offline.source")
     target = cache_directory(request, os.environ, run.scratch)
     assert target is not None  # noqa: S101 - a source always has a place
+    check_place(request, os.environ, target, run.scratch)
     count, size = persistently(lambda: Assets(source, target, run.scratch / LEDGER).copy())
     return f"{count} files, {size} bytes, to {target}"
 

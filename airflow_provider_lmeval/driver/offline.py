@@ -21,6 +21,8 @@ REPOSITORIES = ("models--", "datasets--", "spaces--")
 NLTK = "nltk_data"
 BELOW_HOME = ("hub", "datasets")
 """Where the libraries put things when only ``HF_HOME`` is set: such a cache is shown as one directory as well."""
+MOST_ENTRIES = 200_000
+"""Files and directories that a layer may show: a cache has thousands, a machine's root millions."""
 OVERLAY = "cache"
 """The layer, in the run's ``scratch``."""
 
@@ -53,6 +55,7 @@ def cache_variables(
             raise RunFailedError(message, Cause.BAD_SPEC)
         return {}
     if request.warm_up:
+        check_place(request, environ, cache, scratch)
         _make(cache)
     offline = cache.is_dir() and not request.allow_online
     fixed = offline and not os.access(cache, os.W_OK)
@@ -65,34 +68,57 @@ def cache_variables(
     return {name: value for name, value in places.items() if name not in own}
 
 
-def overlay(cache: Path, layer: Path) -> Path:
+def check_place(request: Request, environ: Mapping[str, str], cache: Path, scratch: Path) -> None:
+    """Refuse to write where nobody but the spec says that models belong: it might name the directory of Airflow's DAGs.
+
+    :param environ: of the driver: its ``HF_HOME`` is where whoever set up the run wants models.
+    :raises RunFailedError: ``bad_spec``.
+    """
+    roots = [*filter(None, [environ.get("HF_HOME")]), *request.data_roots, str(scratch)]
+    if not any(cache.resolve().is_relative_to(Path(root).resolve()) for root in roots):
+        raise RunFailedError(
+            f"offline.cache: {cache} is not a place that a run may fill. Those are HF_HOME of the run (in a pod the path of "
+            f"kubernetes.cache) and [lmeval] allowed_data_roots: {', '.join(roots[:-1]) or 'none is set'}",
+            Cause.BAD_SPEC,
+        )
+
+
+def overlay(cache: Path, layer: Path, most: int = MOST_ENTRIES) -> Path:
     """Make a writable directory that shows what a cache holds.
 
-    :param layer: made, or completed after an earlier attempt.
-    :raises OSError: no space, no permission.
+    :param layer: made, or completed after an earlier attempt. :param most: entries, before this counts as no cache.
+    :raises OSError: no space, no permission. :raises RunFailedError: ``bad_spec``: this is no cache.
     """
     layer.mkdir(parents=True, exist_ok=True)
-    for source in _entries(cache):
-        if source.name in BELOW_HOME and source.is_dir():
-            for entry in _entries(source):
-                _show(entry, layer / entry.name)
-        else:
-            _show(source, layer / source.name)
+    for count, (source, target) in enumerate(_shown(cache, layer)):
+        if count >= most:
+            message = f"offline.cache: {cache} has more than {most} entries, so it is no cache of models and data"
+            raise RunFailedError(message, Cause.BAD_SPEC)
+        if source.is_dir() and not source.is_symlink() and not source.name.startswith(REPOSITORIES):
+            target.mkdir(exist_ok=True)
+        elif not os.path.lexists(target):
+            target.symlink_to(source)
     return layer
 
 
-def _show(source: Path, target: Path) -> None:
-    if source.is_dir() and not source.name.startswith(REPOSITORIES):
-        target.mkdir(exist_ok=True)
-        for entry in _entries(source):
-            _show(entry, target / entry.name)
-    elif not os.path.lexists(target):
-        target.symlink_to(source)
+def _shown(source: Path, target: Path, depth: int = 0) -> Iterator[tuple[Path, Path]]:
+    """Yield what is to be shown of a directory, and where, parents first."""
+    for entry in _entries(source):
+        lifted = depth == 0 and entry.name in BELOW_HOME and entry.is_dir()
+        place = target if lifted else target / entry.name
+        if not lifted:
+            yield entry, place
+        if lifted or (entry.is_dir() and not entry.is_symlink() and not entry.name.startswith(REPOSITORIES)):
+            yield from _shown(entry, place, depth + 1)
 
 
-def _entries(directory: Path) -> Iterator[Path]:
-    """Yield what is worth showing: locks are made anew."""
-    return (path for path in sorted(directory.iterdir()) if path.name != ".locks" and path.suffix != ".lock")
+def _entries(directory: Path) -> list[Path]:
+    """Return what is worth showing: locks are made anew, and a volume's ``lost+found`` is root's."""
+    try:
+        found = sorted(directory.iterdir())
+    except PermissionError:
+        return []
+    return [path for path in found if path.name != ".locks" and path.suffix != ".lock"]
 
 
 def _make(cache: Path) -> None:

@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_lmeval.plan import Grants, Placement, plan_request
 from airflow_provider_lmeval.results import EvalResult
+from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.wire import Request
 from airflow_provider_lmeval.wire_offline import Manifest
 from tests.support import harsh
 from tests.support.contained import Container
 from tests.support.hub import Hub
+from tests.support.supervised import texts_below
 from tests.support.tiny import tiny_model, tiny_tasks
-from tests.support.worker import NOT_CATALOGUED
 
 pytestmark = pytest.mark.driver
 
@@ -28,14 +30,13 @@ NEEDED = (
     "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
     "tokenizer_config.json",
 )  # fmt: skip
+KEYS = {"S3_KEY": "AKIAEXAMPLE", "S3_SECRET": "very-secret-words"}
 MODEL, DATA = "tiny-org/gpt", "tiny-org/Colours"
 OWN = {
     "name": "own_rows",
-    "output_type": "multiple_choice",
-    "source": {"dataset": DATA, "split": "test", "name": DATA},
-    "columns": {"question": "thing", "choices": "choices", "answer": "answer"},
+    "dataset": DATA,
+    "columns": {"question": "thing", "answer": "answer"},
     "prompt": "Q: What colour is the {question}?\nA:",
-    "metrics": [],
 }
 
 
@@ -51,14 +52,17 @@ def hub_task(**changes: Any) -> dict[str, Any]:
 
 
 def request(cache: Path, **changes: Any) -> Request:
-    """Return a request for the tiny model and data of the Hub."""
-    defaults: dict[str, Any] = {
-        "run_id": "offline", "spec_hash": "0" * 64, "model": "hf", "grace_s": 1.0,
-        "model_args": {"pretrained": MODEL, "dtype": "float32"},
-        "inline_tasks": [hub_task()], "evaluate": {"device": "cpu", "batch_size": 8},
-        "offline": {"cache": str(cache)}, **NOT_CATALOGUED,
-    }  # fmt: skip
-    return Request(**{**defaults, **changes})
+    """Return the request for a spec: the tiny model and data of the Hub."""
+    spec: dict[str, Any] = {
+        "model": {"type": "hf", "pretrained": MODEL, "dtype": "float32"},
+        "tasks": [hub_task()],
+        "data": [OWN],
+        "device": "cpu",
+        "batch_size": 8,
+        "offline": {"cache": str(cache)},
+    }
+    granted = Grants(online=True, env=frozenset(KEYS))
+    return plan_request(EvalSpec.parse(spec | changes), "offline", granted, Placement(grace_s=1.0))
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,9 @@ def warmed(tmp_path_factory: pytest.TempPathFactory) -> Warmed:
     with Hub() as hub:
         hub.add("models", MODEL, place / "model")
         hub.add("datasets", DATA, place / "data")
-        container = Container(place / "container", {"HF_ENDPOINT": hub.url, "HOME": str(place)})
+        container = Container(
+            place / "container", {"HF_ENDPOINT": hub.url, "HOME": str(place), "HF_HOME": str(place / "cache")}
+        )
         ended = container.finish(request(place / "cache", warm_up=True, allow_online=True))
         log = ended.stdout.decode() + ended.stderr.decode()
         assert ended.returncode == 0, log
@@ -120,7 +126,8 @@ def test_the_manifest_names_commit_and_digests(warmed) -> None:
     (model,) = warmed.manifest.models.values()
     assert list(warmed.manifest.models) == [f"{MODEL}@main"]
     assert f"models--tiny-org--gpt/snapshots/{model['commit']}/model.safetensors" in model["files"]
-    assert any(path.endswith("-test.arrow") for path in warmed.manifest.tasks["hub_mc"]["files"])
+    for task in ("hub_mc", "own_rows"):
+        assert any(path.endswith("-test.arrow") for path in warmed.manifest.tasks[task]["files"])
 
 
 def test_a_run_without_network_evaluates_from_a_cache_it_cannot_write(warmed, tmp_path) -> None:
@@ -128,14 +135,65 @@ def test_a_run_without_network_evaluates_from_a_cache_it_cannot_write(warmed, tm
     result, log = evaluated(tmp_path, request(warmed.cache))
     assert result.succeeded, (result.message, log)
     assert result.metric("hub_mc", "acc").value > 0.5
+    assert result.metric("own_rows", "acc").value > 0.8
+    (fetched,) = warmed.manifest.models.values()
+    assert result.model.identity == fetched["commit"]
     assert sorted(path for path in warmed.cache.rglob("*")) == before
 
 
 def test_what_was_never_fetched_is_named_before_anything_is_loaded(warmed, tmp_path) -> None:
-    model_args = {"pretrained": "other-org/large", "revision": "v2"}
-    asked = request(warmed.cache, inline_tasks=[hub_task(task="other")], model_args=model_args)
+    model = {"type": "hf", "pretrained": "other-org/large", "revision": "v2"}
+    asked = request(warmed.cache, tasks=[hub_task(task="other")], model=model)
     result, _ = evaluated(tmp_path, asked)
     assert result.cause == "online_denied"
     assert "model other-org/large@v2 (pretrained); task other" in result.message
-    assert f"It has {MODEL}@main; hub_mc" in result.message
+    assert f"It has {MODEL}@main; hub_mc; own_rows" in result.message
     assert "loading tasks" not in result.timings.phases
+
+
+def test_a_file_that_was_changed_is_named(warmed, tmp_path) -> None:
+    cache = tmp_path / "cache"
+    shutil.copytree(warmed.cache, cache, symlinks=True)
+    (weights,) = cache.glob("models--*/snapshots/*/model.safetensors")
+    blob = weights.resolve()
+    blob.write_bytes(bytes(blob.stat().st_size))
+    result, _ = evaluated(tmp_path, request(cache))
+    assert result.cause == "dataset"
+    assert "model.safetensors has other content" in result.message
+    assert "loading tasks" not in result.timings.phases
+
+
+def test_a_cache_in_the_libraries_own_layout_is_found(warmed, tmp_path) -> None:
+    cache = tmp_path / "cache"
+    for name, below in (("models--tiny-org--gpt", "hub"), ("tiny-org___colours", "datasets")):
+        shutil.copytree(warmed.cache / name, cache / below / name, symlinks=True)
+    result, log = evaluated(tmp_path, request(cache, data=[]))
+    assert result.succeeded, (result.message, log)
+
+
+def test_a_model_in_a_bucket_is_evaluated_and_its_keys_stay_outside(tmp_path) -> None:
+    pytest.importorskip("s3fs", reason="needs s3fs")
+    from tests.support.s3 import Bucket
+
+    cache, (key, secret) = tmp_path / "cache", KEYS.values()
+    bucket = Bucket(tiny_model().parent, name="models", key=key, secret=secret, region="eu-1")
+    with bucket:
+        s3 = {"bucket": "models", "path": "trained", "endpoint": bucket.url, "region": "eu-1"}
+        s3 |= {"access_key_id": {"env": "S3_KEY"}, "secret_access_key": {"env": "S3_SECRET"}}
+        asked = request(
+            cache,
+            model={"type": "hf", "pretrained": str(cache), "dtype": "float32"},
+            tasks=["tiny_gen"],
+            include_paths=[str(tiny_tasks())],
+            data=[],
+            offline={"cache": str(cache), "s3": s3},
+        )
+        container = Container(tmp_path / "container", KEYS | {"HF_HOME": str(cache)})
+        ended = container.finish(asked)
+    result = EvalResult.from_json(container.run.result.read_bytes())
+    assert result.succeeded, (result.message, ended.stderr)
+    assert result.metric("tiny_gen", "exact_match,whole").value > 0.8
+    assert "trained/model.safetensors" in bucket.got
+    kept = [path for path, text in texts_below(container.root).items() if secret.encode() in text]
+    assert kept == []
+    assert secret.encode() not in ended.stdout + ended.stderr

@@ -83,7 +83,14 @@ def bring(place: Path, s3: dict[str, Any], **environ: str) -> subprocess.Complet
     request = Request(run_id="run", spec_hash="0", model="hf", model_args={}, offline=offline, allowed_env=sorted(KEYS))
     run.request.write_bytes(dump(request.to_json()))
     command = [sys.executable, "-P", "-m", "airflow_provider_lmeval.driver.assets", str(run.root)]
-    given = {"PATH": os.environ["PATH"], "HOME": str(place), "PYTHONPATH": str(ROOT), **KEYS, **environ}
+    given = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(place),
+        "HF_HOME": str(place),
+        "PYTHONPATH": str(ROOT),
+        **KEYS,
+        **environ,
+    }
     return subprocess.run(command, env=given, capture_output=True, text=True, timeout=60)
 
 
