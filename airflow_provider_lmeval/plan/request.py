@@ -79,7 +79,7 @@ def plan_request(spec: EvalSpec, run_id: str, grants: Grants, placement: Placeme
         status_server=placement.status_server,
         parallel=parallel,
         timeout_s=spec.timeout,
-        no_progress_s=spec.no_progress_timeout,
+        no_progress_s=None if spec.warm_up else spec.no_progress_timeout,  # a download makes no requests to a model
         grace_s=placement.grace_s,
         report_s=placement.report_s,
         equivalent_command=equivalent_command(spec, parallel, in_pod=placement.in_pod),

@@ -27,6 +27,7 @@ def test_the_warm_up_asks_for_what_the_evaluation_asks_for_and_for_network() -> 
     for name in ("model", "model_args", "tasks", "families", "evaluate", "offline"):
         assert getattr(both[0], name) == getattr(both[1], name)
     assert [(each.allow_online, each.warm_up) for each in both] == [(False, False), (True, True)]
+    assert [each.no_progress_s for each in both] == [1800, None]  # hours of downloading are no hang
 
 
 def test_its_pod_has_no_device_and_may_write_the_cache() -> None:
