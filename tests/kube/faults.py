@@ -194,7 +194,8 @@ class Faults:
         self._call(self._cluster.store.compact)
 
     async def close(self) -> None:
-        """Let everything go that hangs or runs on."""
+        """Let everything go that hangs or runs on, watches too: their handlers must not be left to the garbage collector."""
+        self._cut(abruptly=False)
         for fault in self._faults:
             fault.lifted.set()
         if self._cutter is not None:
