@@ -1,7 +1,7 @@
 """What is left of a run in Kubernetes: the pod, its log, the result document in it, the last words.
 
 The pod may be gone, and its log before it: then what the trigger saw last has to do. Nothing here decides what counts; see
-``backend.py``.
+``collect.py``.
 """
 
 from __future__ import annotations
