@@ -21,6 +21,8 @@ from airflow_provider_lmeval.errors import UnknownTaskError
 Entry: TypeAlias = TaskInfo | GroupInfo | TagInfo
 INLINE = "::"  # what lm-eval puts between a group and a member defined inside it; such names are no arguments
 
+WILDCARDS = frozenset("*?[")
+
 
 class Catalog:
     """Everything lm-eval offers by name, in one version.
@@ -57,6 +59,8 @@ class Catalog:
 
     def match(self, pattern: str) -> list[str]:
         """Return the names, of any kind, that a name or wildcard selects: sorted, empty when there are none."""
+        if not WILDCARDS & set(pattern):
+            return [pattern] if INLINE not in pattern and self.find(pattern) else []
         return _select(self._names(), pattern)
 
     def expand(self, names: Iterable[str]) -> list[TaskInfo]:

@@ -17,10 +17,12 @@ SHARED = (
     "errors.py",
     "wire.py",
     "wire_data.py",
+    "wire_env.py",
     "wire_offline.py",
     "wire_pod.py",
     "wire_record.py",
     "wire_rows.py",
+    "wire_unitxt.py",
 )
 """Modules the driver shares with Airflow's side."""
 

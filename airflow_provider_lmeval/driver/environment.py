@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from airflow_provider_lmeval.driver.offline import cache_variables
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Cause, Request, is_env_reference
-from airflow_provider_lmeval.wire_offline import CACHE_ENV
+from airflow_provider_lmeval.wire_env import CODE, OFFLINE, why_not
 
 PASSED_THROUGH = (
     "PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
@@ -40,25 +40,13 @@ ALWAYS = {
     "DISABLE_MULTIPROC": "1",  # lm-eval's bootstrap would fork one worker per core of the node
     "UNITXT_USE_ONLY_LOCAL_CATALOGS": "True",  # else a public catalogue is asked first, without a timeout
 }
-OFFLINE = dict.fromkeys(("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE", "TRANSFORMERS_OFFLINE"), "1")
-CODE = {"HF_ALLOW_CODE_EVAL": "1", "UNITXT_ALLOW_UNVERIFIED_CODE": "True"}
-
-REFUSED = frozenset(
-    {
-        "PATH",
-        "PYTHONPATH",
-        "PYTHONHOME",
-        "PYTHONSTARTUP",
-        "LD_PRELOAD",
-        "LD_AUDIT",
-        "LMEVAL_EVENTS_FD",
-        "LMEVAL_IMAGE",
-        CACHE_ENV,
-    }
-)
-"""What a request may not set: it decides which code runs, or is the driver's own."""
 
 LONGEST_TMPDIR = 60
+_REASONS = {
+    Cause.BAD_SPEC: "may not set {name!r}: the driver decides which code runs. Remove it from env.",
+    Cause.ONLINE_DENIED: "sets {name}, but online access is not allowed for this run.",
+    Cause.CODE_DENIED: "sets {name}, but code execution is not allowed for this run.",
+}
 
 
 class Resolver:
@@ -137,13 +125,10 @@ def _requested(request: Request, resolver: Resolver) -> dict[str, str]:
 
 def _check_name(name: str, request: Request) -> None:
     """Refuse names that would choose other code or take a permission that was not given."""
-    if name in REFUSED or not name or set(name) & {"=", "\0"}:
-        message = f"env may not set {name!r}: the driver decides which code runs. Remove it from env."
-        raise RunFailedError(message, Cause.BAD_SPEC)
-    if name in OFFLINE and not request.allow_online:
-        raise RunFailedError(f"env sets {name}, but online access is not allowed for this run.", Cause.ONLINE_DENIED)
-    if name in CODE and not request.allow_code_execution:
-        raise RunFailedError(f"env sets {name}, but code execution is not allowed for this run.", Cause.CODE_DENIED)
+    permitted = {"allow_online": request.allow_online, "allow_code_execution": request.allow_code_execution}
+    reason = Cause.BAD_SPEC if not name or set(name) & {"=", "\0"} else why_not(name, **permitted)
+    if reason is not None:
+        raise RunFailedError(f"env {_REASONS[reason].format(name=name)}", reason)
 
 
 def _passes(name: str) -> bool:

@@ -5,27 +5,26 @@ They return problems instead of raising, so that ``validate`` can list all of th
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from airflow_provider_lmeval.catalog import CATALOG_VERSION, Catalog, TaskInfo, catalog
+from airflow_provider_lmeval.catalog import CATALOG_VERSION, Catalog, catalog
 from airflow_provider_lmeval.errors import EvaluationPermissionError, SpecError, UnknownTaskError
+from airflow_provider_lmeval.plan.code import code_in, some
 from airflow_provider_lmeval.plan.data import git_hosts
 from airflow_provider_lmeval.plan.served import check_served
 from airflow_provider_lmeval.plan.suites import referenced, split_tasks
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.sources import DirectorySource, GitSource
+from airflow_provider_lmeval.wire import Cause
+from airflow_provider_lmeval.wire_env import why_not
 
 LOGLIKELIHOOD = frozenset({"loglikelihood", "loglikelihood_rolling", "multiple_choice"})
 """Output types for which lm-eval asks the model for log-likelihoods."""
 OPENAI_LOGLIKELIHOOD = ("babbage-002", "davinci-002")
 """The only models whose log-likelihoods OpenAI's API still gives (``openai_completions.py`` of lm-eval)."""
-_REACHES_PYTHON = re.compile(r"\{[{%][^}]*?(?:__|\|\s*attr\b)")
-"""A template that reaches for attributes of Python objects. An early word only: the driver runs templates in a sandbox."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def raise_errors(problems: list[Problem]) -> None:
 def _unknown(names: list[str], known: Catalog, closed: bool) -> Iterator[Problem]:
     strangers = [name for name in names if not known.match(name) and not name.endswith((".yaml", ".yml"))]
     if strangers and not closed:
-        text = f"tasks: {_some(strangers)}: not in the catalogue of lm-eval {known.lm_eval_version}"
+        text = f"tasks: {some(strangers)}: not in the catalogue of lm-eval {known.lm_eval_version}"
         yield Problem(
             "unknown-task", "warning", f"{text}; the run will look in include_paths and in the lm-eval it has."
         )
@@ -159,24 +158,14 @@ def _loglikelihood(spec: EvalSpec, names: list[str], inline: list[dict[str, Any]
         yield Problem(
             "loglikelihood-chat",
             "error",
-            f"tasks: {_some(needing)} need log-likelihoods, which model type {spec.model.type} cannot give: {remedy}.",
+            f"tasks: {some(needing)} need log-likelihoods, which model type {spec.model.type} cannot give: {remedy}.",
         )
 
 
 def _code(
     spec: EvalSpec, names: list[str], inline: list[dict[str, Any]], known: Catalog, grants: Grants
 ) -> Iterator[Problem]:
-    reasons = []
-    unsafe = [task.name for task in known.expand(names) if isinstance(task, TaskInfo) and task.unsafe_code]
-    if unsafe:
-        reasons.append(f"tasks {_some(unsafe)} run code that the model writes")
-    if getattr(spec.model, "trust_remote_code", False) or spec.model.args.get("trust_remote_code"):
-        reasons.append("model.trust_remote_code runs code that comes with the model")
-    reaching = [
-        str(task.get("task") or task.get("group")) for task in inline if _REACHES_PYTHON.search(json.dumps(task))
-    ]
-    if reaching:
-        reasons.append(f"the templates of {_some(reaching)} reach into Python")
+    reasons = list(dict.fromkeys(code_in(spec, names, inline, known)))
     if reasons and not (spec.allow_code_execution and grants.code_execution):
         yield Problem("code-denied", "error", f"{'; '.join(reasons)}. {_switches('allow_code_execution')}")
 
@@ -192,6 +181,7 @@ def _permissions(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
             "error",
             f"allow_code_execution: the administrator has not allowed it. {_switches('allow_code_execution')}",
         )
+    yield from _variables(spec, grants)
     for name in sorted(set(references(spec)) - grants.env):
         yield Problem(
             "env-denied",
@@ -201,19 +191,29 @@ def _permissions(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
         )
 
 
+def _variables(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
+    """Refuse variables that would choose other code or go online; those that let code run are ``_code``'s."""
+    online = spec.allow_online and grants.online
+    reasons = {name: why_not(name, allow_online=online, allow_code_execution=True) for name in spec.env}
+    if forbidden := [name for name, reason in reasons.items() if reason == Cause.BAD_SPEC]:
+        yield Problem("env-forbidden", "error", f"env: {some(forbidden)}: decides which code runs; remove it.")
+    if away := [name for name, reason in reasons.items() if reason == Cause.ONLINE_DENIED]:
+        yield Problem("online-denied", "error", f"env: {some(away)}: goes online. {_switches('allow_online')}")
+
+
 def _elsewhere(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
     """Refuse what can only be had from other machines where that is not allowed."""
     online = spec.allow_online and grants.online
     away = [source.uri for data in spec.data for source in (data, data.fewshot) if source and source.uri]
     away += [source.url for source in spec.task_sources if isinstance(source, GitSource)]
     if away and not online:
-        yield Problem("online-denied", "error", f"{_some(away)}: on another machine. {_switches('allow_online')}")
+        yield Problem("online-denied", "error", f"{some(away)}: on another machine. {_switches('allow_online')}")
     if strangers := git_hosts(spec) - grants.git_hosts:
         allowed = ", ".join(sorted(grants.git_hosts)) or "none"
         yield Problem(
             "git-denied",
             "error",
-            f"task_sources: {_some(sorted(strangers))}: not among the hosts that task definitions may come from "
+            f"task_sources: {some(sorted(strangers))}: not among the hosts that task definitions may come from "
             f"({allowed}); the administrator adds them to [lmeval] allowed_git_hosts or to the connection.",
         )
 
@@ -230,7 +230,7 @@ def _outside(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
         yield Problem(
             "data-root",
             "warning",
-            f"data: {_some(outside)}: outside the directories that data are read from ({', '.join(roots) or 'none'}); "
+            f"data: {some(outside)}: outside the directories that data are read from ({', '.join(roots) or 'none'}); "
             "the administrator adds them to [lmeval] allowed_data_roots. `airflow-lmeval run` also reads beside the spec.",
         )
 
@@ -275,9 +275,3 @@ def _switches(name: str) -> str:
         f"It takes both: `{name}: true` in the spec, "
         f"and `[lmeval] {name} = True` (or the connection's) by the administrator."
     )
-
-
-def _some(names: list[str], most: int = 5) -> str:
-    shown = ", ".join(sorted(set(names))[:most])
-    more = len(set(names)) - most
-    return f"{shown} and {more} more" if more > 0 else shown

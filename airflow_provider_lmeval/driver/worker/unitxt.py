@@ -29,10 +29,11 @@ from typing import Any
 from airflow_provider_lmeval.driver.worker.data_files import Roots, digest
 from airflow_provider_lmeval.driver.worker.unitxt_catalog import Catalog, bad_spec, is_id, open_catalog
 from airflow_provider_lmeval.driver.worker.unitxt_guard import guard
-from airflow_provider_lmeval.driver.worker.unitxt_rules import TYPE, Rules
+from airflow_provider_lmeval.driver.worker.unitxt_rules import Rules
 from airflow_provider_lmeval.driver.worker.unitxt_walk import Walk
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Cause, Request, safe_name
+from airflow_provider_lmeval.wire_unitxt import TYPE
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from airflow_provider_lmeval.driver.worker.unitxt_rules import TYPE, Rules, code_denied
+from airflow_provider_lmeval.driver.worker.unitxt_rules import Rules, code_denied
+from airflow_provider_lmeval.wire_unitxt import TYPE
 
 
 def guard(rules: Rules) -> None:

@@ -7,28 +7,15 @@ and format strings that walk from a value to the interpreter.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_lmeval.driver.worker.data_files import FileDeniedError, Roots, UrlDeniedError, data_files
-from airflow_provider_lmeval.driver.worker.unitxt_types import LOADERS, SAFE_TYPES, why_not
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Cause
+from airflow_provider_lmeval.wire_unitxt import LOADERS, SAFE_TYPES, TYPE, problems, why_not
 
-TYPE = "__type__"
-DENIED_KEYS = frozenset({
-    "filtering_lambda", "imports_list", "expression", "function", "api_key_env_var", "token_env", "endpoint_url_env",
-    "aws_access_key_id_env", "aws_secret_access_key_env", "use_token", "hf_metric_name", "_argv", "_kwargs",
-})  # fmt: skip
-"""Arguments that are code or name a secret, in any type."""
-TYPE_STRINGS = ("input_fields", "reference_fields", "inputs", "outputs", "prediction_type", "augmented_type")
-"""Arguments with Python types as text: ``type_utils.parse_type_string`` evaluates them."""
-_TYPE_STRING = re.compile(r"[\w\[\], |.]*")
-FORMATTERS = frozenset({"format_text", "serialize_dialog", "serialize_open_ai_format_dialog", "system_format"})
-"""Apply ``str.format`` (or have it applied) to whole turns and instances, which hold Python objects and not only text."""
 _CODE = (
     "Code execution is not allowed for this run. It takes both: `allow_code_execution: true` in the spec, and "
     "`[lmeval] allow_code_execution = True` (or the connection) by the administrator."
@@ -65,7 +52,7 @@ class Rules:
         if not self.allow_code:
             if kind not in SAFE_TYPES:
                 raise code_denied(where, kind, f"the type {why_not(kind)}")
-            for problem in _problems(kind, node):
+            for problem in problems(kind, node):
                 raise code_denied(where, kind, problem)
         if kind in LOADERS:
             self._check_loader(kind, node, where)
@@ -80,25 +67,6 @@ class Rules:
             raise RunFailedError(
                 f"unitxt artifact {where!r}: {kind}: {error}. {_ONLINE}", Cause.ONLINE_DENIED
             ) from None
-
-
-def _problems(kind: str, node: dict[str, Any]) -> Iterator[str]:
-    for key in sorted(DENIED_KEYS & set(node)):
-        if node[key]:
-            yield f"the argument {key!r} is code or names a secret"
-    for key in TYPE_STRINGS:
-        if not all(_TYPE_STRING.fullmatch(text) for text in _type_strings(node.get(key))):
-            yield f"{key!r} holds more than names of types, and unitxt evaluates it"
-    if kind in FORMATTERS and any("__" in value for value in node.values() if isinstance(value, str) and value != kind):
-        yield "its format string reaches into Python objects ('__')"
-
-
-def _type_strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _type_strings(item)
 
 
 def code_denied(where: str, kind: str, reason: str) -> RunFailedError:

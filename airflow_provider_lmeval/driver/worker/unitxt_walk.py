@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_lmeval.driver.worker.unitxt_catalog import ID, Catalog, bad_spec, is_id
-from airflow_provider_lmeval.driver.worker.unitxt_rules import DENIED_KEYS, TYPE, Rules, code_denied
-from airflow_provider_lmeval.driver.worker.unitxt_types import LOADERS
+from airflow_provider_lmeval.driver.worker.unitxt_rules import Rules, code_denied
+from airflow_provider_lmeval.wire_unitxt import DENIED_KEYS, LOADERS, TYPE
 
 KINDS = (
     "augmentors", "cards", "formats", "metrics", "operators", "processors", "serializers", "splitters", "system_prompts",

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_lmeval.driver.worker import unitxt as ours
-from airflow_provider_lmeval.driver.worker.unitxt_types import SAFE_TYPES, WHY_NOT
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Request
+from airflow_provider_lmeval.wire_unitxt import SAFE_TYPES, WHY_NOT
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_lmeval.driver.worker.unitxt import install
-from airflow_provider_lmeval.driver.worker.unitxt_types import SAFE_TYPES, WHY_NOT
 from airflow_provider_lmeval.errors import RunFailedError
+from airflow_provider_lmeval.wire_unitxt import SAFE_TYPES, WHY_NOT
 from tests.support.recipes import TASK, TEMPLATE, card, entry, request, write_rows
 
 ESCAPE = 'int,"\'",().__class__.__base__.__subclasses__(),"\'"'

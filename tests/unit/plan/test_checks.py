@@ -63,6 +63,19 @@ def test_a_group_that_lm_eval_loads_wrongly_is_refused() -> None:
         {"model": HF | {"trust_remote_code": True}},
         {"tasks": [{"task": "mine", "doc_to_text": "{{ ''.__class__.__mro__ }}"}]},
         {"tasks": [{"task": "mine", "doc_to_text": "{{ x | attr('y') }}"}]},
+        {"tasks": [{"task": "mine", "unsafe_code": True}]},
+        {"tasks": [{"task": "mine", "dataset_kwargs": {"trust_remote_code": True}}]},
+        {"tasks": [{"task": "mine", "metric_list": [{"metric": "acc", "hf_evaluate": True}]}]},
+        {"tasks": [{"task": "mine", "metric_list": [{"metric": "/metrics/own.py"}]}]},
+        {"unitxt": [{"card": {"__type__": "task_card", "preprocess_steps": [{"__type__": "execute_expression"}]}}]},
+        {"unitxt": [{"card": {"__type__": "task_card", "loader": {"__type__": "load_csv", "filtering_lambda": "x"}}}]},
+        {"unitxt": [{"card": "cards.own"}], "artifacts": {"cards": {"cards.own": {"__type__": "apply"}}}},
+        {
+            "unitxt": [{"card": "cards.x"}],
+            "artifacts": {"metrics": {"metrics.own": {"__type__": "huggingface_metric"}}},
+        },
+        {"env": {"HF_ALLOW_CODE_EVAL": "1"}},
+        {"env": {"HF_DATASETS_TRUST_REMOTE_CODE": "1"}},
     ],
 )
 @pytest.mark.parametrize(("asked", "granted"), [(False, False), (True, False), (False, True)])
@@ -73,6 +86,22 @@ def test_code_needs_both_switches(fields: dict[str, object], asked: bool, grante
 
 def test_code_is_allowed_by_both_switches() -> None:
     assert problems(allow_code_execution=True, tasks=["humaneval"]) == {}
+
+
+@pytest.mark.parametrize("name", ["PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONUSERBASE", "GIT_SSH"])
+def test_variables_that_choose_other_code_are_nobodys_to_set(name: str) -> None:
+    assert name in problems(allow_code_execution=True, allow_online=True, env={name: "x"})["error:env-forbidden"]
+
+
+def test_variables_that_change_no_code_may_be_set() -> None:
+    assert problems(env={"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}) == {}
+
+
+@pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "UNITXT_USE_ONLY_LOCAL_CATALOGS"])
+def test_variables_that_go_online_need_both_switches(name: str) -> None:
+    assert "[lmeval] allow_online" in problems(env={name: "0"})["error:online-denied"]
+    assert "[lmeval] allow_online" in problems(Grants(), env={name: "0"}, allow_online=True)["error:online-denied"]
+    assert problems(env={name: "0"}, allow_online=True) == {}
 
 
 def test_online_needs_the_administrator() -> None:

@@ -9,6 +9,22 @@ overlooked is refused. Standard library only and nothing imported, so that a wro
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from typing import Any
+
+TYPE = "__type__"
+DENIED_KEYS = frozenset({
+    "filtering_lambda", "imports_list", "expression", "function", "api_key_env_var", "token_env", "endpoint_url_env",
+    "aws_access_key_id_env", "aws_secret_access_key_env", "use_token", "hf_metric_name", "_argv", "_kwargs",
+})  # fmt: skip
+"""Arguments that are code or name a secret, in any type."""
+TYPE_STRINGS = ("input_fields", "reference_fields", "inputs", "outputs", "prediction_type", "augmented_type")
+"""Arguments with Python types as text: ``type_utils.parse_type_string`` evaluates them."""
+_TYPE_STRING = re.compile(r"[\w\[\], |.]*")
+FORMATTERS = frozenset({"format_text", "serialize_dialog", "serialize_open_ai_format_dialog", "system_format"})
+"""Apply ``str.format`` (or have it applied) to whole turns and instances, which hold Python objects and not only text."""
+
 STRUCTURE = (
     "task_card", "task", "form_task", "dataset_recipe", "artifact_link", "templates_list", "templates_dict", "metrics_list",
     "list_collection", "dict_collection", "sequential_operator", "textual_system_prompt", "empty_system_prompt",
@@ -163,3 +179,26 @@ def why_not(kind: str) -> str:
     if "judge" in kind or kind.endswith("_inference_engine"):
         return "asks another model, with credentials from the environment"
     return WHY_NOT.get(kind, "is not among the types known to be harmless")
+
+
+def problems(kind: str, node: dict[str, Any]) -> Iterator[str]:
+    """Yield what makes an artifact code although its type is not.
+
+    :param kind: its ``__type__``. :param node: its arguments.
+    """
+    for key in sorted(DENIED_KEYS & set(node)):
+        if node[key]:
+            yield f"the argument {key!r} is code or names a secret"
+    for key in TYPE_STRINGS:
+        if not all(_TYPE_STRING.fullmatch(text) for text in _type_strings(node.get(key))):
+            yield f"{key!r} holds more than names of types, and unitxt evaluates it"
+    if kind in FORMATTERS and any("__" in value for value in node.values() if isinstance(value, str) and value != kind):
+        yield "its format string reaches into Python objects ('__')"
+
+
+def _type_strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _type_strings(item)
