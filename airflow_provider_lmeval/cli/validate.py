@@ -35,6 +35,8 @@ def main(arguments: argparse.Namespace) -> int:
     problems = [*check(spec, resolve().grants), *check_data(spec)]
     for problem in problems:
         print(f"{problem.level}: {problem.message} [{problem.id}]")
+    for problem in {each.id: each for each in problems}.values():
+        print(f"  {problem.id}: {problem.remedy}")
     for thin in foreseen:
         print(f"warning: {thin} [power]")
     if arguments.show:

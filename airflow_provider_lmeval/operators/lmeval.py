@@ -49,6 +49,7 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
     :param gate_baseline: the gate's baseline, which knows how many documents there are. (templated)
     :param gpu: accelerators: how many, or ``{"count", "strategy"}``: how they share the evaluation. In Kubernetes the
         same as ``kubernetes["gpu"]``; a local run takes the first device without it.
+    :param preflight: log what is doubtful about the spec before the run starts; what is wrong stops it in any case.
     :param kubernetes: for the backend ``kubernetes``: fields of :class:`~airflow_provider_lmeval.spec.pod.PodSettings` and
         any argument of KubernetesPodOperator. (those that are templated there)
     :param outputs: where to publish the result when it is stored, as ``LMEvalPublishOperator`` takes it. A failure is in the
@@ -77,6 +78,7 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         gpu: int | Mapping[str, Any] | None = None,
         kubernetes: Mapping[str, Any] | None = None,
         outputs: Sequence[Mapping[str, Any] | Any] | Any = (),
+        preflight: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -87,6 +89,7 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = poll_interval
+        self.preflight = preflight
         self.gate_rules = as_data(gate_rules)
         self.gate_baseline = gate_baseline
         self.gpu = gpu

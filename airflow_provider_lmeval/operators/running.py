@@ -44,6 +44,7 @@ class RunsEvaluation(_Operator):
     poll_interval: Any
     backend: str | None = None
     gpu: Any = None
+    preflight = True
     resume_method = "resume"
     _run_id: str | None = None
     _handle: Handle | None = None
@@ -72,7 +73,8 @@ class RunsEvaluation(_Operator):
         backend, ti = self._backend(), context["ti"]
         self._run_id = run_id(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries, spec.content_hash)
         self._refuse_if_killed()
-        for problem in backend.check(spec, grants):
+        found = backend.check(spec, grants)
+        for problem in found if self.preflight else ():
             self.log.warning("%s [%s]", problem.message, problem.id)
         self._handle = handle = self._start(context, backend, spec, self._run_id, grants)
         self._refuse_if_killed()

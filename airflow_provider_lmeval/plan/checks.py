@@ -5,6 +5,7 @@ They return problems instead of raising, so that ``validate`` can list all of th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -14,6 +15,7 @@ from airflow_provider_lmeval.catalog import CATALOG_VERSION, Catalog, catalog
 from airflow_provider_lmeval.errors import EvaluationPermissionError, SpecError, UnknownTaskError
 from airflow_provider_lmeval.plan.code import code_in, some
 from airflow_provider_lmeval.plan.data import git_hosts
+from airflow_provider_lmeval.plan.preflight_rules import RULES
 from airflow_provider_lmeval.plan.served import check_served
 from airflow_provider_lmeval.plan.suites import referenced, split_tasks
 from airflow_provider_lmeval.spec import EvalSpec
@@ -25,6 +27,8 @@ LOGLIKELIHOOD = frozenset({"loglikelihood", "loglikelihood_rolling", "multiple_c
 """Output types for which lm-eval asks the model for log-likelihoods."""
 OPENAI_LOGLIKELIHOOD = ("babbage-002", "davinci-002")
 """The only models whose log-likelihoods OpenAI's API still gives (``openai_completions.py`` of lm-eval)."""
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,11 @@ class Problem:
     level: Literal["error", "warning"]
     message: str
 
+    @property
+    def remedy(self) -> str:
+        """One line on what to do."""
+        return RULES[self.id]
+
 
 def check(spec: EvalSpec, grants: Grants, *, lm_eval_version: str = CATALOG_VERSION) -> list[Problem]:
     """Return everything that is wrong with a spec, worst first.
@@ -79,6 +88,7 @@ def check(spec: EvalSpec, grants: Grants, *, lm_eval_version: str = CATALOG_VERS
         *_permissions(spec, grants),
         *_elsewhere(spec, grants),
         *_outside(spec, grants),
+        *_hub(spec, grants),
         *_advice(spec),
     ]
     return sorted(problems, key=lambda problem: problem.level)
@@ -156,7 +166,7 @@ def _loglikelihood(spec: EvalSpec, names: list[str], inline: list[dict[str, Any]
             else "serve the model behind /v1/completions and use type local-completions, or choose a generate_until task"
         )
         yield Problem(
-            "loglikelihood-chat",
+            "loglikelihood-openai" if openai else "loglikelihood-chat",
             "error",
             f"tasks: {some(needing)} need log-likelihoods, which model type {spec.model.type} cannot give: {remedy}.",
         )
@@ -233,6 +243,19 @@ def _outside(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
             f"data: {some(outside)}: outside the directories that data are read from ({', '.join(roots) or 'none'}); "
             "the administrator adds them to [lmeval] allowed_data_roots. `airflow-lmeval run` also reads beside the spec.",
         )
+
+
+def _hub(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
+    """Warn of names of the Hub in a run without network: it has what is in its cache and no more."""
+    if spec.allow_online and grants.online:
+        return
+    arguments = spec.model.lm_eval_args()
+    names = [arguments.get(name) for name in ("pretrained", "tokenizer", "peft", "delta")]
+    names += [source.dataset for data in spec.data for source in (data, data.fewshot) if source]
+    hub = [name for name in names if isinstance(name, str) and _HUB_ID.fullmatch(name)]
+    if hub:
+        found = f"{some(hub)}: on the Hugging Face Hub, and the run is offline, so it has to be in the run's cache."
+        yield Problem("hub-offline", "warning", f"{found} {_switches('allow_online')}")
 
 
 def _advice(spec: EvalSpec) -> Iterator[Problem]:

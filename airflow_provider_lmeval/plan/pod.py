@@ -24,6 +24,9 @@ MANAGER = "airflow-provider-lmeval"
 SELECTOR = f"{MANAGED_BY}={MANAGER}"
 """Finds all our pods of a namespace."""
 RUN_LABEL = "lmeval.airflow/run-id"
+EXECUTES_CODE = "lmeval.airflow/executes-code"
+"""On pods that may run foreign code: ``with-network`` if the spec asked for one, else ``without-network``, which the network
+policies in ``docker/kubernetes`` open nothing for, whatever other labels say."""
 TASK_LABEL = "lmeval.airflow/task"
 """The same for all generations of a task instance: a newer one supersedes the older."""
 
@@ -124,6 +127,11 @@ def _labels(run: PodRun) -> dict[str, str]:
     return {MANAGED_BY: MANAGER, RUN_LABEL: run.run_id, TASK_LABEL: task_key(run.run_id)}
 
 
+def _profile(run: PodRun) -> dict[str, str]:
+    """Return the label that shuts a pod which runs code; nobody else's label takes its place."""
+    return {EXECUTES_CODE: "with-network" if run.asks_network else "without-network"} if run.executes_code else {}
+
+
 def _owner(run: PodRun) -> dict[str, str]:
     return dict(zip(OWNER, run.owner, strict=False))
 
@@ -137,7 +145,7 @@ def _identify(pod: Manifest, run: PodRun, settings: PodSettings, container: str)
         notes[MAX_TRIES] = str(run.max_tries)
     if settings.pod_ttl is not None:
         notes[POD_TTL] = f"{settings.pod_ttl:g}"
-    meta["labels"] = chosen | (meta.get("labels") or {}) | _labels(run)
+    meta["labels"] = chosen | (meta.get("labels") or {}) | _labels(run) | _profile(run)
     meta["annotations"] = settings.annotations | (meta.get("annotations") or {}) | notes | _owner(run)
 
 

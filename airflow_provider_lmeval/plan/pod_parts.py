@@ -21,6 +21,8 @@ class PodRun:
     :param timeout_s: seconds in which the evaluation has to end, or None.
     :param owner: dag id, DAG run id, task id, map index; empty outside Airflow.
     :param config_maps: names of ConfigMaps with task files, by where they are mounted.
+    :param executes_code: it may run code of models, tasks or data.
+    :param asks_network: it has asked for a network: online access, or a served model.
     """
 
     run_id: str
@@ -34,6 +36,8 @@ class PodRun:
     timeout_s: float | None = None
     owner: tuple[str, ...] = field(default=())
     config_maps: Mapping[str, str] = field(default_factory=dict)
+    executes_code: bool = False
+    asks_network: bool = False
 
 
 def fill(target: Manifest, defaults: Mapping[str, Any]) -> None:

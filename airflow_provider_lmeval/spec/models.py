@@ -196,16 +196,18 @@ class _API(ModelBase):
 def _check_url(url: str, path: str, other: str, hint: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"model.base_url: {url!r} is not an http(s) URL; give one such as http://host:8000/v1{path}")
+        raise ValueError(
+            f"model.base_url: {url!r} is not an http(s) URL; give one such as http://host:8000/v1{path} [base-url]"
+        )
     if parts.username or parts.password:
         raise ValueError("model.base_url: contains a user name or password; send it in model.header as {'env': 'NAME'}")
     ours = parts.path.rstrip("/").endswith(path)
     if other and parts.path.rstrip("/").endswith(other) and not (ours and len(path) > len(other)):
-        raise ValueError(f"model.base_url: {url!r} ends in {other}; {hint}")
+        raise ValueError(f"model.base_url: {url!r} ends in {other}; {hint} [base-url]")
     if not ours:
         raise ValueError(
             f"model.base_url: {url!r} lacks the endpoint path; lm-eval sends requests to the URL as it is, "
-            f"so end it in {path}, for example {url.rstrip('/').removesuffix('/v1')}/v1{path}"
+            f"so end it in {path}, for example {url.rstrip('/').removesuffix('/v1')}/v1{path} [base-url]"
         )
 
 

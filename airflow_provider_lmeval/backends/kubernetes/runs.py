@@ -49,6 +49,7 @@ class Prepared:
 
     :param packed: its request. :param nonce: of its status token.
     :param config_maps: names of ConfigMaps with task files, by where the pod has them.
+    :param executes_code: it may run foreign code. :param asks_network: the spec has asked for a network.
     """
 
     run_id: str
@@ -59,6 +60,8 @@ class Prepared:
     task: TaskRun = field(default_factory=TaskRun)
     timeout_s: float | None = None
     config_maps: Mapping[str, str] = field(default_factory=dict)
+    executes_code: bool = False
+    asks_network: bool = False
 
     def manifest(
         self, name: str, namespace: str, given: Mapping[str, Any] | None = None, container: str = "base"
@@ -88,6 +91,8 @@ class Prepared:
             timeout_s=self.timeout_s,
             owner=self.task.owner,
             config_maps=self.config_maps,
+            executes_code=self.executes_code,
+            asks_network=self.asks_network,
         )
 
 
@@ -130,6 +135,8 @@ def prepare(
         task=task,
         timeout_s=min(limits) if limits else None,
         config_maps=config_maps(spec),
+        executes_code=request.allow_code_execution,
+        asks_network=request.allow_online or spec.model.api,
     )
 
 

@@ -89,6 +89,7 @@ def make_pod_operator(outer: LMEvalOperator, context: Any) -> EvalPodOperator:
     except TypeError as error:
         raise SpecError(f"kubernetes: KubernetesPodOperator does not take that: {error}") from error
     inner.detached = not outer.wait_for_completion
+    inner.preflight = outer.preflight
     inner.template_fields = tuple(name for name in inner.template_fields if name not in outer.template_fields)
     inner.render_template_fields(context, jinja_env=outer.get_template_env())
     inner.name = inner._set_name(inner.name)

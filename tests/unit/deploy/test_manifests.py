@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from airflow_provider_lmeval.plan.pod import MANAGED_BY, MANAGER
+from airflow_provider_lmeval.plan.pod import EXECUTES_CODE, MANAGED_BY, MANAGER
 from airflow_provider_lmeval.spec.pod import PodSettings
 from tests.kube.schema import ModelSchema
 from tests.support.manifests import DIRECTORY, manifest
@@ -106,3 +106,9 @@ def test_what_a_policy_opens_needs_a_label_of_its_own_and_has_an_address_and_a_p
     assert len(policy["podSelector"]["matchLabels"]) == 2
     assert policy["policyTypes"] == ["Egress"]
     assert [rule for rule in policy["egress"] if not rule.get("to") or not rule.get("ports")] == []
+
+
+@pytest.mark.parametrize("name", [name for name in POLICIES if name != "networkpolicy-offline"])
+def test_no_policy_opens_anything_for_a_pod_that_runs_code_and_has_not_asked(name: str) -> None:
+    (closed,) = manifest(name)["spec"]["podSelector"]["matchExpressions"]
+    assert closed == {"key": EXECUTES_CODE, "operator": "NotIn", "values": ["without-network"]}

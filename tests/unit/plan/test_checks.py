@@ -48,7 +48,7 @@ def test_a_chat_model_can_generate() -> None:
 
 def test_openai_gives_loglikelihoods_for_two_models_only() -> None:
     model = {"type": "openai-completions", "model": "gpt-3.5-turbo-instruct"}
-    assert "babbage-002" in problems(model=model)["error:loglikelihood-chat"]
+    assert "babbage-002" in problems(model=model)["error:loglikelihood-openai"]
     assert problems(model=model | {"model": "davinci-002"}) == {}
 
 

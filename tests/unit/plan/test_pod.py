@@ -10,6 +10,7 @@ from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.plan import pod_name, run_id, task_key
 from airflow_provider_lmeval.plan.batch import smaller_batch
 from airflow_provider_lmeval.plan.pod import (
+    EXECUTES_CODE,
     LONGEST_S,
     MANAGED_BY,
     MAX_TRIES,
@@ -267,3 +268,12 @@ def test_configmaps_with_task_files_are_mounted_read_only() -> None:
         "volumeMounts"
     ]
     assert violations(pod) == []
+
+
+def test_a_pod_that_runs_code_says_so_whatever_labels_it_is_given() -> None:
+    assert EXECUTES_CODE not in manifest()["metadata"]["labels"]
+    given = {"metadata": {"labels": {EXECUTES_CODE: "with-network"}}}
+    shut = manifest(given, {"labels": {EXECUTES_CODE: "with-network"}}, executes_code=True)
+    assert shut["metadata"]["labels"][EXECUTES_CODE] == "without-network"
+    asked = manifest(executes_code=True, asks_network=True)
+    assert asked["metadata"]["labels"][EXECUTES_CODE] == "with-network"
