@@ -24,6 +24,7 @@ RULES: dict[str, str] = {
     "data": "Correct the lines of the file that the message names.",
     "limit": "Drop `limit` for a result that a gate is to judge.",
     "predict-only": "Drop `predict_only` for a result that a gate is to judge.",
+    "warm-up": "Drop `warm_up` to evaluate; `LMEvalWarmupOperator` sets it by itself.",
     "strategy": "Choose the `gpu.strategy` that the message names, or leave it out.",
     "no-gpu": "Request a GPU with `kubernetes.gpu`, or choose another device.",
     "idle-gpu": "Drop `gpu`: nothing in this evaluation would use it.",
