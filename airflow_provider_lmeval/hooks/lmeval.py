@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from airflow_provider_lmeval.backends import Backend
     from airflow_provider_lmeval.backends.kubernetes.backend import KubernetesBackend
     from airflow_provider_lmeval.backends.kubernetes.cluster import Cluster
+    from airflow_provider_lmeval.backends.lmevaljob.backend import LMEvalJobBackend
     from airflow_provider_lmeval.backends.local import LocalBackend
 
-BACKENDS = ("local", "kubernetes", "memory")
+BACKENDS = ("local", "kubernetes", "lmevaljob", "memory")
 
 
 class LMEvalHook(BaseHook):
@@ -88,6 +89,7 @@ def make_backend(
     pod: Mapping[str, Any] | None = None,
     cluster: Cluster | None = None,
     gpu: Any = None,
+    job: Mapping[str, Any] | None = None,
 ) -> Backend:
     """Build a backend.
 
@@ -97,6 +99,7 @@ def make_backend(
     :param pod: fields of ``PodSettings`` that come before those of the settings.
     :param cluster: where pods run instead of where the settings say.
     :param gpu: devices of a local run instead of those of the settings: a number, or fields of ``spec.pod_parts.Gpu``.
+    :param job: fields of ``spec.lmevaljob.LMEvalJobRun``.
     :raises ConfigError: there is no such backend.
     """
     chosen = name or settings.backend
@@ -105,6 +108,8 @@ def make_backend(
         return _local(settings, uri, gpu)
     if chosen == "kubernetes":
         return _kubernetes(settings, uri, pod, cluster)
+    if chosen == "lmevaljob":
+        return _lmevaljob(settings, uri, job)
     if chosen == "memory":
         from airflow_provider_lmeval.backends.memory import MemoryBackend, Script
 
@@ -144,6 +149,20 @@ def _kubernetes(
     )
 
 
+def _lmevaljob(settings: Settings, results_uri: str, job: Mapping[str, Any] | None) -> LMEvalJobBackend:
+    from airflow_provider_lmeval.backends.kubernetes.cluster import Cluster
+    from airflow_provider_lmeval.backends.lmevaljob.backend import LMEvalJobBackend
+    from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
+
+    return LMEvalJobBackend(
+        results_uri=results_uri,
+        cluster=Cluster(conn_id=settings.kubernetes_conn_id),
+        settings=LMEvalJobRun.parse(dict(job or {})),
+        namespace=settings.namespace,
+        batch=settings.batch,
+    )
+
+
 def _known(extras: Mapping[str, Any], password: str | None) -> dict[str, Any]:
     """Return what a connection says, its password under the name that settings have for it."""
     return {**extras, "status_secret": password} if password else dict(extras)
@@ -151,12 +170,13 @@ def _known(extras: Mapping[str, Any], password: str | None) -> dict[str, Any]:
 
 def _describe(settings: Settings) -> str:
     from airflow_provider_lmeval.backends.kubernetes.backend import KubernetesBackend
+    from airflow_provider_lmeval.backends.lmevaljob.backend import LMEvalJobBackend
     from airflow_provider_lmeval.backends.local import LocalBackend
 
     backend = make_backend(settings)
     if isinstance(backend, LocalBackend):
         found = f"lm-eval {backend.test()} in {backend.python}"
-    elif isinstance(backend, KubernetesBackend):
+    elif isinstance(backend, KubernetesBackend | LMEvalJobBackend):
         found = f"Kubernetes {backend.test()}"
     else:
         return f"Backend {settings.backend}: nothing to check."

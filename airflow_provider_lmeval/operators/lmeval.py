@@ -8,13 +8,13 @@ depend on Airflow being up.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_lmeval.backends import Handle
+from airflow_provider_lmeval.backends import Backend, Handle
 from airflow_provider_lmeval.errors import LMEvalError, SpecError
-from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
+from airflow_provider_lmeval.hooks.lmeval import LMEvalHook, make_backend
 from airflow_provider_lmeval.operators.evidence import read_baseline
 from airflow_provider_lmeval.operators.kubernetes import check_arguments, make_pod_operator
 from airflow_provider_lmeval.operators.outcome import fail
@@ -22,10 +22,13 @@ from airflow_provider_lmeval.operators.publish import check_outputs, outputs_as_
 from airflow_provider_lmeval.operators.rules import as_data, parse_rules
 from airflow_provider_lmeval.operators.running import RunsEvaluation
 from airflow_provider_lmeval.operators.specs import is_constant, parse_constant, parse_spec
+from airflow_provider_lmeval.plan import Grants
 from airflow_provider_lmeval.spec import EvalSpec
+from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
 from airflow_provider_lmeval.wire import Status
 
 if TYPE_CHECKING:
+    from airflow_provider_lmeval.backends.lmevaljob.backend import LMEvalJobBackend
     from airflow_provider_lmeval.operators.kubernetes.pod import EvalPodOperator
 
 
@@ -37,7 +40,7 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
     raises. XCom ``handle``: names the run for :class:`~airflow_provider_lmeval.sensors.lmeval.LMEvalSensor`.
 
     :param spec: what to evaluate: an :class:`~airflow_provider_lmeval.spec.EvalSpec`, a mapping, or YAML text. (templated)
-    :param backend: where to run it: ``local``, ``kubernetes`` or ``memory``; default: the connection's or
+    :param backend: where to run it: ``local``, ``kubernetes``, ``lmevaljob`` or ``memory``; default: the connection's or
         ``[lmeval] backend``. (templated)
     :param lmeval_conn_id: connection of type *LM Eval* that overrides the configuration.
     :param results_uri: where results are kept, instead of the configured place. (templated)
@@ -52,15 +55,17 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
     :param preflight: log what is doubtful about the spec before the run starts; what is wrong stops it in any case.
     :param kubernetes: for the backend ``kubernetes``: fields of :class:`~airflow_provider_lmeval.spec.pod.PodSettings` and
         any argument of KubernetesPodOperator. (those that are templated there)
+    :param lmevaljob: for the backend ``lmevaljob``: fields of :class:`~airflow_provider_lmeval.spec.lmevaljob.LMEvalJobRun`.
+        (templated)
     :param outputs: where to publish the result when it is stored, as ``LMEvalPublishOperator`` takes it. A failure is in the
         log and in XCom ``outputs``, and fails nothing. (templated)
     :raises SpecError: at parse time, for a constant spec that cannot be right.
     """
 
     template_fields: Sequence[str] = (
-        "spec", "backend", "results_uri", "lmeval_conn_id", "gate_rules", "gate_baseline", "outputs",
+        "spec", "backend", "results_uri", "lmeval_conn_id", "gate_rules", "gate_baseline", "lmevaljob", "outputs",
     )  # fmt: skip
-    template_fields_renderers = {"spec": "json", "gate_rules": "json", "gate_baseline": "json", "outputs": "json"}
+    template_fields_renderers = dict.fromkeys(("spec", "gate_rules", "gate_baseline", "lmevaljob", "outputs"), "json")
     ui_color = "#e8f0fe"
 
     def __init__(
@@ -77,6 +82,7 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         gate_baseline: Mapping[str, Any] | str | Any | None = None,
         gpu: int | Mapping[str, Any] | None = None,
         kubernetes: Mapping[str, Any] | None = None,
+        lmevaljob: Mapping[str, Any] | None = None,
         outputs: Sequence[Mapping[str, Any] | Any] | Any = (),
         preflight: bool = True,
         **kwargs: Any,
@@ -94,11 +100,14 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         self.gate_baseline = gate_baseline
         self.gpu = gpu
         self.kubernetes = ({} if gpu is None else {"gpu": gpu}) | dict(kubernetes or {})
+        self.lmevaljob = dict(lmevaljob or {})
         self.outputs = outputs_as_data(outputs)
         self._inner: EvalPodOperator | None = None
         if is_constant(self.spec):
             parse_constant(self.spec)
         check_arguments(self.kubernetes)
+        if self.lmevaljob and is_constant(self.lmevaljob):
+            LMEvalJobRun.parse(self.lmevaljob)
         check_outputs(self.outputs)
         if self.outputs and not wait_for_completion:
             raise SpecError(
@@ -137,6 +146,19 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         found = self._woken(context, event, handle)
         return self._finish(context, found, Status.from_json(event["status"]), event)
 
+    def _backend(self) -> Backend:
+        settings = LMEvalHook(self.lmeval_conn_id).settings
+        return make_backend(settings, self.backend, self.results_uri, gpu=self.gpu, job=self.lmevaljob)
+
+    def _start(self, context: Any, backend: Backend, spec: EvalSpec, name: str, grants: Grants) -> Handle:
+        if backend.name == "lmevaljob":
+            from airflow_provider_lmeval.backends.kubernetes.runs import TaskRun
+
+            ti = context["ti"]
+            owner = (ti.dag_id, ti.run_id, ti.task_id, str(ti.map_index)) if self.wait_for_completion else ()
+            cast("LMEvalJobBackend", backend).task = TaskRun(max_tries=ti.max_tries, owner=owner)
+        return super()._start(context, backend, spec, name, grants)
+
     def _submit(self, context: Any) -> Handle:
         if (self.backend or LMEvalHook(self.lmeval_conn_id).settings.backend) != "kubernetes":
             return super()._submit(context)
@@ -149,11 +171,23 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         if handle.backend == "kubernetes":
             found = make_pod_operator(self, context).finish(context, handle, status, event)
         else:
-            timed_out = bool(event and event["timed_out"])
-            found = self._conclude(context, self._backend(), handle, status, timed_out=timed_out)
+            found = self._collect(context, handle, status, event)
         if self.outputs:
             self._publish(context, found)
         return found
+
+    def _collect(self, context: Any, handle: Handle, status: Status, event: Mapping[str, Any] | None) -> dict[str, Any]:
+        timed_out, backend = bool(event and event["timed_out"]), self._backend()
+        found = self._conclude(context, backend, handle.after(event), status, timed_out=timed_out)
+        self._release(backend, handle)
+        return found
+
+    def _release(self, backend: Backend, handle: Handle) -> None:
+        """Let go of a run whose result is stored; what cannot be removed is no reason to fail."""
+        try:
+            backend.release(handle)
+        except LMEvalError as error:
+            self.log.warning("run %s: what it has left cannot be removed: %s", handle.run_id, error)
 
     def _publish(self, context: Any, found: dict[str, Any]) -> None:
         """Publish a result that is stored and in XCom: from here on, nothing can make the evaluation a failure."""

@@ -58,13 +58,16 @@ def _remains(handle: Handle, status: Status, backend: Backend, trouble: LMEvalEr
     words = backend.last_words(handle) if isinstance(trouble, RunFailedError) else None
     if words is not None and words.reason == Reason.SUCCEEDED and words.metrics:
         return partial_summary(words, backend=backend.name)
-    return _without(handle, status, backend)
+    return _without(handle, status, backend, trouble)
 
 
-def _without(handle: Handle, status: Status, backend: Backend) -> dict[str, Any]:
+def _without(handle: Handle, status: Status, backend: Backend, trouble: LMEvalError | None) -> dict[str, Any]:
     """Return a summary in the shape of :func:`summary` for a run that left no usable document."""
     ended = State(status.state).ended
     failed = Reason.CANCELLED if status.reason == Reason.CANCELLED else Reason.FAILED
+    told = (
+        trouble.cause if isinstance(trouble, RunFailedError) else None
+    )  # whoever collected knows more than the status
     seconds = status.ended - status.started if status.ended and status.started else None
     return {
         "schema_version": 1,
@@ -72,7 +75,7 @@ def _without(handle: Handle, status: Status, backend: Backend) -> dict[str, Any]
         "backend": backend.name,
         "state": status.state if ended else State.COMPLETE,
         "reason": failed,
-        "cause": status.cause or (Cause.STORAGE if status.reason == Reason.SUCCEEDED else Cause.INTERNAL),
+        "cause": told or status.cause or (Cause.STORAGE if status.reason == Reason.SUCCEEDED else Cause.INTERNAL),
         "results": {},
         "higher_is_better": {},
         "n_samples": {},

@@ -5,45 +5,58 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_lmeval import _compat
 from airflow_provider_lmeval.backends import Backend, Handle
-from airflow_provider_lmeval.errors import BackendError, LMEvalError
+from airflow_provider_lmeval.errors import BackendError, LMEvalError, SpecError
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook, make_backend
 from airflow_provider_lmeval.operators.outcome import conclude, fail
 from airflow_provider_lmeval.triggers.choice import make_trigger
 from airflow_provider_lmeval.triggers.progress import ProgressLog
 from airflow_provider_lmeval.wire import State, Status
 
+if TYPE_CHECKING:
+    from airflow_provider_lmeval.backends.lmevaljob.backend import LMEvalJobBackend
+
 
 class LMEvalSensor(BaseSensorOperator):
-    """Wait for a run that an :class:`LMEvalOperator` with ``wait_for_completion=False`` has started.
+    """Wait for a run that an :class:`LMEvalOperator` with ``wait_for_completion=False`` started, or for an ``LMEvalJob``.
 
     Pushes the same XCom ``return_value`` as the operator. The run is the other task's: ending the sensor (a timeout, a
     person) leaves the run alone.
 
     :param handle: output of the task that started the run. (templated)
+    :param lmevaljob: instead: an ``LMEvalJob`` that somebody else has created, ``name`` or ``namespace/name``. (templated)
+    :param results_uri: where the results of that job are kept, instead of the configured place. (templated)
     :param lmeval_conn_id: connection of type *LM Eval*, as for the operator.
     :param deferrable: wait without holding a worker slot; otherwise the sensor pokes.
     """
 
-    template_fields: Sequence[str] = ("handle", "lmeval_conn_id")
+    _job: Handle | None = None
+
+    template_fields: Sequence[str] = ("handle", "lmevaljob", "results_uri", "lmeval_conn_id")
     ui_color = "#e6f4ea"
 
     def __init__(
         self,
         *,
-        handle: Mapping[str, Any] | Any,
+        handle: Mapping[str, Any] | Any = None,
+        lmevaljob: str | None = None,
+        results_uri: str | None = None,
         lmeval_conn_id: str | None = None,
         deferrable: bool = True,
         poke_interval: float = 5.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
+        if (handle is None) == (lmevaljob is None):
+            raise SpecError("LMEvalSensor: give either handle, the output of an LMEvalOperator, or lmevaljob, a name")
         self.handle = handle
+        self.lmevaljob = lmevaljob
+        self.results_uri = results_uri
         self.lmeval_conn_id = lmeval_conn_id
         self.deferrable = deferrable
         self._progress = ProgressLog()
@@ -53,7 +66,7 @@ class LMEvalSensor(BaseSensorOperator):
         if not self.deferrable:
             return super().execute(context)
         try:
-            handle = Handle.parse(self.handle)
+            handle = self._found()
         except LMEvalError as error:
             fail(error)
         deadline = time.time() + self.timeout if self.timeout else None
@@ -61,13 +74,13 @@ class LMEvalSensor(BaseSensorOperator):
         settled = time.time() + _compat.deferral_settles_s()
         trigger = make_trigger(handle, self.lmeval_conn_id, interval, deadline, owns_run=False, not_before=settled)
         margin = None if deadline is None else timedelta(seconds=self.timeout + 60)
-        self.defer(trigger=trigger, method_name="resume", timeout=margin)
+        self.defer(trigger=trigger, method_name="resume", kwargs={"handle": handle.to_json()}, timeout=margin)
 
     def poke(self, context: Any) -> PokeReturnValue:
         """Look once."""
         try:
-            handle, backend = Handle.parse(self.handle), self._backend()
-            status = backend.status(handle)
+            handle = self._found()
+            status = self._backend(handle.backend).status(handle)
         except LMEvalError as error:
             fail(error)
         if line := self._progress.line(status):
@@ -76,16 +89,19 @@ class LMEvalSensor(BaseSensorOperator):
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, handle, status))
 
-    def resume(self, context: Any, event: dict[str, Any]) -> Any:
+    def resume(self, context: Any, event: dict[str, Any], handle: dict[str, Any] | None = None) -> Any:
         """Take over from the trigger."""
+        # a task that was deferred by an earlier release has no handle here
         if event["error"]:
             fail(BackendError(event["error"]))
         if event["timed_out"]:
             fail(BackendError(f"the run did not end within {self.timeout} s; it goes on"))
-        return self._conclude(context, Handle.parse(self.handle).after(event), Status.from_json(event["status"]))
+        return self._conclude(
+            context, Handle.parse(handle or self.handle).after(event), Status.from_json(event["status"])
+        )
 
     def _conclude(self, context: Any, handle: Handle, status: Status) -> dict[str, Any]:
-        backend = self._backend()
+        backend = self._backend(handle.backend)
         found = conclude(context, backend, handle, status)
         try:
             backend.release(handle)
@@ -93,6 +109,16 @@ class LMEvalSensor(BaseSensorOperator):
             self.log.warning("run %s: what it has left cannot be removed: %s", handle.run_id, error)
         return found
 
-    def _backend(self) -> Backend:
-        settings = LMEvalHook(self.lmeval_conn_id).settings
-        return make_backend(settings, Handle.parse(self.handle).backend)
+    def _found(self) -> Handle:
+        """Return the run's handle.
+
+        :raises BackendError: it is none, or there is no such LMEvalJob.
+        """
+        if self.lmevaljob is None:
+            return Handle.parse(self.handle)
+        if self._job is None:
+            self._job = cast("LMEvalJobBackend", self._backend("lmevaljob")).foreign(self.lmevaljob)
+        return self._job
+
+    def _backend(self, name: str) -> Backend:
+        return make_backend(LMEvalHook(self.lmeval_conn_id).settings, name, self.results_uri)

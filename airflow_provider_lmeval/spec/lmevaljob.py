@@ -6,7 +6,7 @@ affinity, security contexts) stay as they are written in a manifest: the CRD's s
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field, JsonValue, ValidationError
 
@@ -166,7 +166,7 @@ class LMEvalJobSettings(SpecModel):
         return self.labels.get(QUEUE_LABEL)
 
     @classmethod
-    def parse(cls, data: Any) -> LMEvalJobSettings:
+    def parse(cls, data: Any) -> Self:
         """Validate plain data.
 
         :raises SpecError: one line per problem.
@@ -179,3 +179,23 @@ class LMEvalJobSettings(SpecModel):
     def to_data(self) -> dict[str, Any]:
         """Return plain JSON data that :meth:`parse` turns into equal settings; defaults are left out."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class LMEvalJobRun(LMEvalJobSettings):
+    """The settings of a job, and how Airflow runs it: what `LMEvalOperator(lmevaljob={…})` takes.
+
+    `name` and `generate_name` are only the beginning of the resource's name: what follows tells runs and tries apart.
+    """
+
+    pickup_timeout: float = Field(default=300.0, gt=0)
+    """Seconds until the operator has to have taken the job up; later nobody will, most likely because none is there."""
+    startup_timeout: float = Field(default=3600.0, gt=0)
+    """Seconds until a job that was taken up has to run: its pod may wait for a node, and for its image."""
+    keep: bool | None = None
+    """Leave the resource when its result has been stored; default: only if it has a managed claim, which goes with it."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the resource stays when its result has been stored."""
+        managed = self.outputs is not None and self.outputs.pvc_managed is not None
+        return managed if self.keep is None else self.keep

@@ -6,9 +6,10 @@ from typing import Any
 
 from airflow_provider_lmeval.backends import Handle
 from airflow_provider_lmeval.triggers.lmeval import LMEvalTrigger
+from airflow_provider_lmeval.triggers.lmevaljob import LMEvalJobTrigger
 from airflow_provider_lmeval.triggers.pod import EvalPodTrigger
 
-_BY_BACKEND: dict[str, type[LMEvalTrigger]] = {"kubernetes": EvalPodTrigger}
+_BY_BACKEND: dict[str, type[LMEvalTrigger]] = {"kubernetes": EvalPodTrigger, "lmevaljob": LMEvalJobTrigger}
 
 
 def make_trigger(handle: Handle, *arguments: Any, **options: Any) -> LMEvalTrigger:

@@ -80,16 +80,25 @@ class Api:
         """Return the server's version."""
         return str((await self.send(Call("GET", "/version"))).json()["gitVersion"])
 
+    async def get(self, path: str) -> dict[str, Any]:
+        """Read an object. :raises ClusterError: 404 if it is not there."""
+        return dict((await self.send(Call("GET", path))).json())
+
     async def get_pod(self, namespace: str, name: str) -> dict[str, Any]:
         """Read a pod. :raises ClusterError: 404 if it is not there."""
-        return dict((await self.send(Call("GET", f"{_pods(namespace)}/{name}"))).json())
+        return await self.get(f"{_pods(namespace)}/{name}")
 
     async def list_pods(self, namespace: str, selector: str) -> tuple[list[dict[str, Any]], str]:
         """Return all pods with the labels, and the resource version from which to watch on."""
+        return await self.list_all(_pods(namespace), selector)
+
+    async def list_all(self, path: str, selector: str = "", page_size: int = PAGE) -> tuple[list[dict[str, Any]], str]:
+        """Return all objects with the labels, and the resource version from which to watch on."""
         items: list[dict[str, Any]] = []
-        query: dict[str, Any] = {"labelSelector": selector, "limit": PAGE}
+        query: dict[str, Any] = {"labelSelector": selector} if selector else {}
+        query["limit"] = page_size
         while True:
-            page = (await self.send(Call("GET", _pods(namespace), query))).json()
+            page = (await self.send(Call("GET", path, query))).json()
             items += page["items"]
             if not (more := page["metadata"].get("continue")):
                 return items, page["metadata"]["resourceVersion"]
@@ -97,8 +106,11 @@ class Api:
 
     async def create_pod(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Create a pod and return it, with its UID. :raises ClusterError: 409 if the name is taken."""
-        call = Call("POST", _pods(manifest["metadata"]["namespace"]), body=manifest)
-        return dict((await self.send(call)).json())
+        return await self.create(_pods(manifest["metadata"]["namespace"]), manifest)
+
+    async def create(self, path: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object and return it, with its UID. :raises ClusterError: 409 if the name is taken."""
+        return dict((await self.send(Call("POST", path, body=manifest))).json())
 
     async def create_missing(self, manifest: Mapping[str, Any]) -> bool:
         """Create a ConfigMap or a claim, unless it is there. :returns: whether it was created."""
@@ -128,10 +140,14 @@ class Api:
 
     async def delete_pod(self, namespace: str, name: str, uid: str, grace_s: int | None = None) -> bool:
         """Delete this very pod, and no other of its name. :returns: whether it was there."""
+        return await self.delete(f"{_pods(namespace)}/{name}", uid, grace_s)
+
+    async def delete(self, path: str, uid: str, grace_s: int | None = None) -> bool:
+        """Delete this very object, and no other of its name. :returns: whether it was there."""
         body: dict[str, Any] = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
         body |= {} if grace_s is None else {"gracePeriodSeconds": grace_s}
         try:
-            await self.send(Call("DELETE", f"{_pods(namespace)}/{name}", body=body))
+            await self.send(Call("DELETE", path, body=body))
         except ClusterError as error:
             if error.status in (404, 409):
                 return False

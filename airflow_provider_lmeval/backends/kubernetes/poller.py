@@ -14,12 +14,13 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from airflow_provider_lmeval.backends.kubernetes.api import Api
-from airflow_provider_lmeval.backends.kubernetes.proxy import DriverProbe
-from airflow_provider_lmeval.backends.kubernetes.view import PodView
-from airflow_provider_lmeval.backends.kubernetes.watch import Follower, PodWatch, lost
+from airflow_provider_lmeval.backends.kubernetes.resources import V
+from airflow_provider_lmeval.backends.kubernetes.watch import Follower, SharedWatch
 from airflow_provider_lmeval.errors import ClusterError
+from airflow_provider_lmeval.wire import Status
 
 RATE = 4.0
 """Requests a second, for all runs of an event loop together."""
@@ -34,21 +35,39 @@ CLOSED_S = 600.0
 ASKED_RATE = 500.0
 """Runs a second that are asked when their turn is."""
 NEVER = float("inf")
+ViewT_contra = TypeVar("ViewT_contra", contravariant=True)
 
 log = logging.getLogger(__name__)
 
 
+class Probe(Protocol[ViewT_contra]):
+    """What is asked of a run that the watch does not tell."""
+
+    @property
+    def lack(self) -> str:
+        """What people miss while the way to it is closed."""
+
+    def can_ask(self, view: ViewT_contra) -> bool:
+        """Whether there is anybody to ask."""
+
+    async def status(self, api: Api, view: ViewT_contra) -> Status | None:
+        """Ask.
+
+        :raises ClusterError: the way is closed.
+        """
+
+
 @dataclass(eq=False)
-class Turn:
+class Turn(Generic[V]):
     """One run in the round.
 
     :param began: when it came, in the event loop's seconds. :param busy: a request for it is under way.
     :param asked: when its driver was asked last; 0: never. :param closed_until: when it may be asked again.
     """
 
-    follower: Follower
-    watch: PodWatch
-    probe: DriverProbe
+    follower: Follower[V]
+    watch: SharedWatch[V]
+    probe: Probe[V]
     began: float
     busy: bool = False
     asked: float = 0.0
@@ -84,8 +103,8 @@ class Poller:
     """Gives each run its turn."""
 
     def __init__(self) -> None:
-        self._turns: set[Turn] = set()
-        self._queue: list[tuple[float, int, Turn]] = []
+        self._turns: set[Turn[Any]] = set()
+        self._queue: list[tuple[float, int, Turn[Any]]] = []
         self._queued = -NEVER
         self._work: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
@@ -95,14 +114,14 @@ class Poller:
         """Seconds between two turns of a run."""
         return max(SHORTEST_S, len(self._turns) / RATE)
 
-    def add(self, turn: Turn) -> None:
+    def add(self, turn: Turn[Any]) -> None:
         """Let a run take part."""
         self._turns.add(turn)
         self._queued = -NEVER
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
 
-    def remove(self, turn: Turn) -> None:
+    def remove(self, turn: Turn[Any]) -> None:
         """Let a run leave."""
         self._turns.discard(turn)
 
@@ -116,7 +135,7 @@ class Poller:
                 work.add_done_callback(self._work.discard)
             await asyncio.sleep(1 / RATE)
 
-    def _next(self, now: float) -> Turn | None:
+    def _next(self, now: float) -> Turn[Any] | None:
         """Return the run that has waited longest for its turn, or None if none is due.
 
         What a run's turn depends on changes all the time, and asking a thousand runs four times a second would be most of
@@ -132,7 +151,7 @@ class Poller:
                 return turn
         return None
 
-    async def _look(self, turn: Turn) -> None:
+    async def _look(self, turn: Turn[Any]) -> None:
         now = asyncio.get_running_loop().time
         try:
             if turn.needs_pod:
@@ -148,7 +167,7 @@ class Poller:
             turn.busy = False
 
 
-async def _pod(turn: Turn) -> None:
+async def _pod(turn: Turn[Any]) -> None:
     """Read the pod itself."""
     follower = turn.follower
     try:
@@ -162,27 +181,26 @@ async def _pod(turn: Turn) -> None:
     turn.watch.show(view)
 
 
-async def _with_api(turn: Turn, follower: Follower) -> PodView:
+async def _with_api(turn: Turn[V], follower: Follower[V]) -> V:
     if turn.watch.api is not None:
         return await _read(turn.watch.api, follower)
     async with turn.watch.cluster.open(patience_s=0) as api:
         return await _read(api, follower)
 
 
-async def _read(api: Api, follower: Follower) -> PodView:
-    known = follower.view or PodView(
-        name=follower.name, namespace=follower.namespace, uid=follower.uid, run_id=follower.run_id
-    )
+async def _read(api: Api, follower: Follower[V]) -> V:
+    kind, namespace, name = follower.resource, follower.namespace, follower.name
+    known = follower.view or kind.unseen(namespace, name, follower.uid, follower.run_id)
     try:
-        found = PodView.of(await api.patient(0).get_pod(follower.namespace, follower.name))
+        found = kind.look(await api.patient(0).get(kind.path(namespace, name)), False)
     except ClusterError as error:
-        if error.status != 404:
+        if error.status != 404 or error.cause:
             raise
-        return lost(known)
-    return found if found.uid == follower.uid else lost(known)
+        return known.lost()
+    return found if found.uid == follower.uid else known.lost()
 
 
-async def _progress(turn: Turn) -> None:
+async def _progress(turn: Turn[Any]) -> None:
     """Ask the driver."""
     follower, api = turn.follower, turn.watch.api
     if api is None or follower.view is None:
@@ -191,7 +209,7 @@ async def _progress(turn: Turn) -> None:
         driver = await turn.probe.status(api, follower.view)
     except ClusterError as error:
         turn.closed_until = asyncio.get_running_loop().time() + CLOSED_S
-        follower.notices.append(f"no progress is shown: {error}")
+        follower.notices.append(f"{turn.probe.lack}: {error}")
         follower.wake()
         return
     if driver is not None:
@@ -203,7 +221,7 @@ _POLLERS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Poller] = weakref
 
 
 @contextmanager
-def taking_turns(follower: Follower, watch: PodWatch, probe: DriverProbe) -> Iterator[None]:
+def taking_turns(follower: Follower[V], watch: SharedWatch[V], probe: Probe[V]) -> Iterator[None]:
     """Let a run take part in the event loop's round."""
     loop = asyncio.get_running_loop()
     poller = _POLLERS.setdefault(loop, Poller())

@@ -101,6 +101,7 @@ class DriverProbe:
     secret: str | None
     direct: bool = False
     entrance: Entrance = field(default_factory=Entrance)
+    lack = "no progress is shown"
 
     def can_ask(self, view: PodView) -> bool:
         """Whether a driver may be there. An address outlives its pod, so nothing is sent to one that was seen to end."""

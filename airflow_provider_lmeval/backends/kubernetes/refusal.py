@@ -14,6 +14,8 @@ from airflow_provider_lmeval.wire import DRIVER_HEADER, Cause
 
 _DENIED = re.compile(r'cannot (\w+) resource "([^"]+)" in API group "([^"]*)"(?: in the namespace "([^"]+)")?')
 PAGE = "docs/kubernetes.md"
+GROUP, GROUP_PAGE = "trustyai.opendatahub.io", "docs/lmevaljob.md"
+"""Of LMEvalJob."""
 
 
 class _OverloadedError(ClusterError):
@@ -47,12 +49,31 @@ def explain(method: str, path: str, status: int, body: bytes, headers: Mapping[s
         )
     if status == 403:
         return _forbidden(where, message)
+    if f"/apis/{GROUP}/" in path and (found := _about_job(where, method, status, body)):
+        return found
     creates_pod = method == "POST" and path.endswith("/pods")
     if status == 404 and creates_pod:
         return ClusterError(f"{where}. Create the namespace, or set another one", status, Cause.POD_REJECTED)
     if status in (400, 413, 422) and creates_pod:
         return ClusterError(f"{where}. Look at the pod settings and templates", status, Cause.POD_REJECTED)
     return ClusterError(where, status)
+
+
+def _about_job(where: str, method: str, status: int, body: bytes) -> ClusterError | None:
+    """Return what a refusal means that only LMEvalJob gets: no such kind, no such namespace, or another CRD."""
+    if status == 404 and b'"NotFound"' not in body:
+        hint = (
+            "The cluster does not know LMEvalJob: its CRD, lmevaljobs.trustyai.opendatahub.io, is not installed, or not "
+            "in this version. Enable TrustyAI (on OpenShift AI: spec.components.trustyai.managementState: Managed; "
+            f"{GROUP_PAGE}), or choose the backend kubernetes, which needs no operator"
+        )
+        return ClusterError(f"{where}. {hint}", status, Cause.POD_REJECTED)
+    if status == 404 and method == "POST":
+        return ClusterError(f"{where}. Create the namespace, or set another one", status, Cause.POD_REJECTED)
+    if status in (400, 422):
+        hint = "The cluster's CRD is not the one that this package knows; compare with `kubectl explain lmevaljob.spec`"
+        return ClusterError(f"{where}. {hint}", status, Cause.POD_REJECTED)
+    return None
 
 
 def token_refused() -> ClusterError:
@@ -70,8 +91,9 @@ def _message(body: bytes) -> str:
 
 def _forbidden(where: str, message: str) -> ClusterError:
     if denied := _DENIED.search(message):
-        verb, resource, _, namespace = denied.groups()
-        hint = f"Grant the verb {verb!r} on {resource!r} in namespace {namespace!r}: the Role is in {PAGE}"
+        verb, resource, group, namespace = denied.groups()
+        what, page = (f"{resource!r} of API group {group!r}", GROUP_PAGE) if group == GROUP else (f"{resource!r}", PAGE)
+        hint = f"Grant the verb {verb!r} on {what} in namespace {namespace!r}: the Role is in {page}"
         return ClusterError(f"{where}. {hint}", 403, Cause.FORBIDDEN)
     if "exceeded quota" in message:
         return ClusterError(f"{where}. Ask for less, or wait until other pods have ended", 403, Cause.QUOTA)

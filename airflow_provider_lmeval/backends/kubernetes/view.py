@@ -83,6 +83,10 @@ class PodView:
         """Whether nothing of the evaluation runs any more, or ever will. Sidecars do not count."""
         return self.deleted or self.exit_code is not None or self.phase in ("Succeeded", "Failed")
 
+    def lost(self) -> Self:
+        """Return the view of the pod when it is not there any more."""
+        return replace(self, deleted=True)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
         return asdict(self) | {"owner": list(self.owner), "gates": list(self.gates)}

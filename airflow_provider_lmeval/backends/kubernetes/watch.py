@@ -1,4 +1,4 @@
-"""One list and watch for all runs of a namespace that a triggerer follows.
+"""One list and watch for all runs of a kind in a namespace that a triggerer follows: pods, or LMEvalJob resources.
 
 A trigger that polls its pod costs a request every two seconds and learns of its end two seconds late. All triggers of a
 triggerer share one event loop, so they share one watch: a thousand runs cost the API server as much as one, and each learns
@@ -17,15 +17,14 @@ import time
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Generic
 
 from airflow_provider_lmeval.backends.kubernetes.api import Api, Call
 from airflow_provider_lmeval.backends.kubernetes.cluster import Cluster
 from airflow_provider_lmeval.backends.kubernetes.refusal import retry_after
-from airflow_provider_lmeval.backends.kubernetes.view import PodView, remember
+from airflow_provider_lmeval.backends.kubernetes.resources import Resource, V
 from airflow_provider_lmeval.errors import ClusterError
-from airflow_provider_lmeval.plan.pod import SELECTOR
 from airflow_provider_lmeval.wire import Status
 
 SILENCE_S = 90.0
@@ -44,9 +43,10 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class Follower:
+class Follower(Generic[V]):
     """One trigger's place at the watch.
 
+    :param resource: what kind of object it follows, below called pod.
     :param uid: of its pod. :param view: the pod as it was seen last; None before.
     :param driver: what the run's driver said last, or None.
     :param missing: a list did not have the pod; it may be gone.
@@ -55,11 +55,12 @@ class Follower:
     :param notices: what its task's log should say, once.
     """
 
+    resource: Resource[V]
     namespace: str
     name: str
     uid: str
     run_id: str
-    view: PodView | None = None
+    view: V | None = None
     driver: Status | None = None
     missing: bool = False
     looked: float = 0.0
@@ -68,9 +69,9 @@ class Follower:
     notices: list[str] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def see(self, view: PodView) -> None:
+    def see(self, view: V) -> None:
         """Take a newer view of the pod."""
-        self.view, self.missing, self.trouble = remember(view, self.view, time.time()), False, None
+        self.view, self.missing, self.trouble = self.resource.remember(view, self.view, time.time()), False, None
         self.wake()
 
     def wake(self) -> None:
@@ -87,20 +88,20 @@ class Follower:
         self._changed.clear()
 
 
-class PodWatch:
-    """Watches all our pods of a namespace.
+class SharedWatch(Generic[V]):
+    """Watches all objects of a kind in a namespace.
 
-    :param cluster: where. :param namespace: of the pods. :param selector: their labels.
+    :param cluster: where. :param resource: the kind, with the labels. :param namespace: of the objects.
     """
 
-    def __init__(self, cluster: Cluster, namespace: str, selector: str = SELECTOR) -> None:
+    def __init__(self, cluster: Cluster, resource: Resource[V], namespace: str) -> None:
         self.cluster = cluster
+        self.resource = resource
         self.api: Api | None = None
         """The open connection, for others to use; None while there is none."""
         self._namespace = namespace
-        self._selector = selector
-        self._views: dict[str, PodView] = {}
-        self._followers: dict[str, set[Follower]] = {}
+        self._views: dict[str, V] = {}
+        self._followers: dict[str, set[Follower[V]]] = {}
         self._version: str | None = None
         self._unwell_since: float | None = 0.0
         self._denied: str | None = None
@@ -117,7 +118,7 @@ class PodWatch:
         """Whether anybody still needs it."""
         return bool(self._followers)
 
-    def follow(self, follower: Follower) -> None:
+    def follow(self, follower: Follower[V]) -> None:
         """Tell a follower of every change of its pod from now on."""
         self._followers.setdefault(follower.uid, set()).add(follower)
         if (view := self._views.get(follower.uid)) is not None:
@@ -128,7 +129,7 @@ class PodWatch:
             # in a context of its own: its log lines must not go to the task whose trigger happened to come first
             self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
 
-    def unfollow(self, follower: Follower) -> None:
+    def unfollow(self, follower: Follower[V]) -> None:
         """Forget a follower."""
         others = self._followers.get(follower.uid, set())
         others.discard(follower)
@@ -140,7 +141,7 @@ class PodWatch:
         if self._task is not None:
             self._task.cancel()
 
-    def show(self, view: PodView) -> None:
+    def show(self, view: V) -> None:
         """Take a view of a pod from wherever it comes."""
         if view.deleted:
             self._views.pop(view.uid, None)
@@ -161,7 +162,7 @@ class PodWatch:
             except ClusterError as error:
                 trouble = error
             except Exception as error:
-                log.exception("the watch of namespace %s failed", self._namespace)
+                log.exception("the watch of the %s of namespace %s failed", self.resource.plural, self._namespace)
                 trouble = ClusterError(f"{type(error).__name__}: {error}")
             finally:
                 self.api = None
@@ -175,11 +176,12 @@ class PodWatch:
         """Note a failure and return how long to wait."""
         if self._unwell_since is None:
             self._unwell_since = time.monotonic()
-        log.warning("the watch of namespace %s is interrupted: %s", self._namespace, error)
+        log.warning("the watch of the %s of namespace %s: %s", self.resource.plural, self._namespace, error)
         if error.status in (401, 403):
             self._unwell_since = 0.0
             self._tell_denied(
-                f"the pod is not watched, only looked at from time to time, and no progress is shown: {error}"
+                f"the {self.resource.noun} is not watched, only looked at from time to time, and no progress is shown: "
+                f"{error}"
             )
             return DENIED_PAUSE_S if error.status == 403 else LONGEST_PAUSE_S
         return retry_after(error) or pause
@@ -202,8 +204,9 @@ class PodWatch:
             await asyncio.sleep(FIRST_PAUSE_S)
 
     async def _list(self, api: Api) -> None:
-        items, version = await api.list_pods(self._namespace, self._selector)
-        views = [PodView.of(item) for item in items]
+        resource = self.resource
+        items, version = await api.list_all(resource.path(self._namespace), resource.selector, resource.page)
+        views = [resource.look(item, False) for item in items]
         for view in views:
             self.show(view)
         listed = {view.uid for view in views}
@@ -217,15 +220,15 @@ class PodWatch:
     async def _stream(self, api: Api) -> None:
         import aiohttp
 
-        query = {
+        query: dict[str, Any] = {
             "watch": "true",
-            "labelSelector": self._selector,
             "allowWatchBookmarks": "true",
             "resourceVersion": self._version,
             "timeoutSeconds": random.randint(240, 480),  # noqa: S311 - spreads reconnections
         }
+        query |= {"labelSelector": self.resource.selector} if self.resource.selector else {}
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
-        call = Call("GET", f"/api/v1/namespaces/{self._namespace}/pods", query)
+        call = Call("GET", self.resource.path(self._namespace), query)
         try:
             async with api.opened(call, limits) as response:
                 self._unwell_since = self._denied = None
@@ -247,7 +250,7 @@ class PodWatch:
             return
         self._version = thing["metadata"]["resourceVersion"]
         if kind != "BOOKMARK":
-            self.show(PodView.of(thing, deleted=kind == "DELETED"))
+            self.show(self.resource.look(thing, kind == "DELETED"))
 
 
 async def _lines(content: Any) -> AsyncIterator[bytes]:
@@ -259,16 +262,17 @@ async def _lines(content: Any) -> AsyncIterator[bytes]:
                 yield line
 
 
-_WATCHES: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[Cluster, str], PodWatch]]
+_Key = tuple[Cluster, Resource[Any], str]
+_WATCHES: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, SharedWatch[Any]]]
 _WATCHES = weakref.WeakKeyDictionary()
 
 
 @asynccontextmanager
-async def watching(cluster: Cluster, follower: Follower) -> AsyncIterator[PodWatch]:
-    """Follow a pod with the event loop's shared watch of its namespace."""
+async def watching(cluster: Cluster, follower: Follower[V]) -> AsyncIterator[SharedWatch[V]]:
+    """Follow an object with the event loop's shared watch of its kind in its namespace."""
     loop = asyncio.get_running_loop()
-    watches, key = _WATCHES.setdefault(loop, {}), (cluster, follower.namespace)
-    watch = watches.setdefault(key, PodWatch(cluster, follower.namespace))
+    watches, key = _WATCHES.setdefault(loop, {}), (cluster, follower.resource, follower.namespace)
+    watch: SharedWatch[V] = watches.setdefault(key, SharedWatch(*key))
     watch.follow(follower)
     try:
         yield watch
@@ -277,13 +281,8 @@ async def watching(cluster: Cluster, follower: Follower) -> AsyncIterator[PodWat
         loop.call_later(LINGER_S, _leave, watches, key)
 
 
-def _leave(watches: dict[tuple[Cluster, str], PodWatch], key: tuple[Cluster, str]) -> None:
+def _leave(watches: dict[_Key, SharedWatch[Any]], key: _Key) -> None:
     watch = watches.get(key)
     if watch is not None and not watch.followed:
         del watches[key]
         watch.stop()
-
-
-def lost(view: PodView) -> PodView:
-    """Return the last view of a pod that is not there any more."""
-    return replace(view, deleted=True)

@@ -1,0 +1,142 @@
+"""From an ``LMEvalJob`` to a run's status. Pure.
+
+The words are the same: state and reason are the job's own. What it does not say is how long it may take: an operator that is
+not there never answers, a pod that finds no node waits for ever, and a deleted job is a cancelled one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from airflow_provider_lmeval.backends.lmevaljob.failure import cause_of
+from airflow_provider_lmeval.backends.lmevaljob.view import JobView
+from airflow_provider_lmeval.wire import Cause, Phase, Reason, State, Status
+
+NOT_PICKED_UP = (
+    "Is TrustyAI's operator running (`kubectl get pods -A -l control-plane=trustyai-service-operator-controller-manager`), "
+    "is its service LMES enabled, and does it watch this namespace?"
+)
+_CLOCK = re.compile(r"(?:(?:(?P<d>\d+) days?, )?(?P<h>\d+):)?(?P<m>\d+):(?P<s>\d+)")
+
+
+@dataclass(frozen=True)
+class JobLimits:
+    """How long a job may take, in seconds; None: for ever.
+
+    :param pickup: until an operator looks at it. :param startup: from then until it runs.
+    :param timeout: from its start to its end. :param no_progress: between two changes of its progress bar, once it has one.
+    """
+
+    pickup: float = 300.0
+    startup: float = 3600.0
+    timeout: float | None = None
+    no_progress: float | None = None
+
+
+DEFAULT_LIMITS = JobLimits()
+
+
+def status_of(view: JobView, *, now: float, limits: JobLimits = DEFAULT_LIMITS) -> Status:
+    """Return what a job is doing, or how it ended.
+
+    A job that is over one of its limits has ended, too, though it is still there and has to be deleted.
+
+    :param now: POSIX time, seconds.
+    """
+    status = Status(run_id=view.run_id, started=view.scheduled, updated=now, progress=progress_of(view.bar))
+    if view.ended:
+        return _ended(view, status)
+    if view.deletion is not None:
+        return replace(status, state=_state(view), message=describe_deletion(view))
+    if finding := _overdue(view, now, limits):
+        return replace(_failed(view, status, *finding), ended=now)
+    state = _state(view)
+    phase = Phase.EVALUATING if state is State.RUNNING and view.bar else None
+    return replace(status, state=state, phase=phase, message=view.message or _waiting(view, state))
+
+
+def describe_deletion(view: JobView) -> str:
+    """Return what holds a job that was deleted."""
+    held = f"; {', '.join(view.finalizers)} holds it until its operator lets go" if view.finalizers else ""
+    return f"LMEvalJob {view.namespace}/{view.name} is being deleted{held}"
+
+
+def _state(view: JobView) -> State:
+    """Return the state; an operator's that we do not know counts as running, since it is neither new nor at its end."""
+    if view.state in ("", State.NEW):
+        return State.NEW
+    return State(view.state) if view.state in set(State) else State.RUNNING
+
+
+def _waiting(view: JobView, state: State) -> str | None:
+    if state is State.NEW:
+        return "waiting for TrustyAI's operator"
+    if state is State.SUSPENDED:
+        return "suspended: waiting for Kueue to let it go"
+    return f"pod {view.pod} is starting" if state is State.SCHEDULED and view.pod else None
+
+
+def _ended(view: JobView, status: Status) -> Status:
+    status = replace(status, ended=view.completed)
+    if view.state == State.COMPLETE and view.reason == Reason.SUCCEEDED:
+        return replace(status, state=State.COMPLETE, reason=Reason.SUCCEEDED)
+    if view.state == State.CANCELLED or view.reason == Reason.CANCELLED:
+        return _cancelled(status, f"LMEvalJob {view.namespace}/{view.name} was cancelled: {view.message}".rstrip(": "))
+    if view.state == State.COMPLETE:
+        said = view.message or "it failed, and does not say why"
+        return _failed(view, status, cause_of(view.message), said)
+    where = f"LMEvalJob {view.namespace}/{view.name}"
+    return _cancelled(status, f"{where} was deleted before it ended, which is how one is cancelled")
+
+
+def _cancelled(status: Status, message: str) -> Status:
+    return replace(status, state=State.CANCELLED, reason=Reason.CANCELLED, cause=Cause.CANCELLED, message=message)
+
+
+def _failed(view: JobView, status: Status, cause: Cause, message: str) -> Status:
+    text = f"LMEvalJob {view.namespace}/{view.name}: {message}"
+    return replace(status, state=State.COMPLETE, reason=Reason.FAILED, cause=cause, message=text)
+
+
+def _overdue(view: JobView, now: float, limits: JobLimits) -> tuple[Cause, str] | None:
+    """Return why a job that has not ended never will, or not in time."""
+    state, age = _state(view), now - (now if view.created is None else view.created)
+    if state is State.NEW and age > limits.pickup:
+        what = "its state is New" if view.state else "it has no state"
+        return Cause.NOT_STARTED, f"no operator has taken it up in {age:.0f} s ({what}). {NOT_PICKED_UP}"
+    waited = now - (view.scheduled or view.created or now)
+    if state is State.SCHEDULED and waited > limits.startup:
+        pod = f"pod {view.pod}" if view.pod else "its pod"
+        return Cause.UNSCHEDULABLE, f"{pod} does not run {waited:.0f} s after it was scheduled; {view.message}".rstrip(
+            "; "
+        )
+    if state is State.RUNNING and limits.timeout is not None and waited > limits.timeout:
+        return Cause.DEADLINE, f"it did not end within {limits.timeout:g} s (timeout)"
+    still = now - (view.progressed or now)
+    if state is State.RUNNING and limits.no_progress is not None and still > limits.no_progress:
+        return Cause.HUNG, f"no progress for {still:.0f} s (no_progress_timeout)"
+    return None
+
+
+def progress_of(bar: dict[str, str] | None) -> dict[str, Any]:
+    """Return ``Status.progress`` of a progress bar; what is no number is left out."""
+    if not bar:
+        return {}
+    done, _, total = str(bar.get("count", "")).partition("/")
+    if not (done.isdecimal() and total.isdecimal()):
+        return {}
+    spent, left = _seconds(bar.get("elapsedTime")), _seconds(bar.get("remainingTimeEstimate"))
+    found: dict[str, Any] = {"done": int(done), "total": int(total), "task": bar.get("message")}
+    found |= {"rate": int(done) / spent} if spent else {}
+    return found | ({"eta_s": left} if left is not None else {})
+
+
+def _seconds(clock: str | None) -> float | None:
+    """Return the seconds of a time as ``1:02:03`` or ``02:03``."""
+    found = _CLOCK.fullmatch(str(clock))
+    if found is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.group("d", "h", "m", "s"))
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
