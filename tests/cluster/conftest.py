@@ -25,7 +25,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Options]:
         yield Options.read(os.environ)
         return
     path = tmp_path_factory.mktemp("kube") / "kubeconfig"
-    server = ("-m", "tests.kube", "--kubeconfig", str(path), "--image", IMAGE, "--namespace", NAMESPACE)
+    server = ("-m", "tests.kube", "--kubeconfig", str(path), "--image", IMAGE, "--namespace", NAMESPACE, "--lmevaljob")
     with subprocess.Popen([sys.executable, *server], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline(), "the test server did not start"

@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+from tests.kube.custom import LMEVALJOBS
 from tests.kube.processes import Image
 from tests.kube.server import KubeServer
 
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument(
         "--scripted", action="store_true", help="run nothing: pods wait for others to write their status"
     )
+    parser.add_argument("--lmevaljob", action="store_true", help="serve LMEvalJob, as with TrustyAI's CRD installed")
     parser.add_argument("--tls", type=Path, nargs=2, metavar=("CERTIFICATE", "KEY"), help="speak HTTPS with this")
     chosen = parser.parse_args()
     image = Image(path=(Path(sys.executable).parent,))
@@ -43,6 +45,8 @@ def main() -> None:
         port=chosen.port,
         certificate=tuple(chosen.tls) if chosen.tls else None,
     ) as server:
+        if chosen.lmevaljob:
+            server.register(LMEVALJOBS)
         path = server.kubeconfig(chosen.kubeconfig, namespace=chosen.namespace[-1])
         print(json.dumps({"url": server.url, "kubeconfig": str(path)}), flush=True)
         stop.wait()

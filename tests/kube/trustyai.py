@@ -1,8 +1,8 @@
 """A controller that does what TrustyAI's operator does with ``LMEvalJob`` resources, and evaluates nothing.
 
 A job gets the operator's finalizer, goes through *New*, *Scheduled* (there is a pod, named like the job, with the container
-*main*) and *Running*, and ends as *Complete*: with results, or with reason *Failed* and little to say. A suspended job waits.
-A deleted one loses its pod, then the finalizer. What a job does at which moment is a :class:`JobScript`.
+*main*) and *Running*, and ends as *Complete*: with results, or with reason *Failed* and little to say. A suspended one
+waits. A deleted one loses its pod, then the finalizer. What a job does at which moment is a :class:`JobScript`.
 """
 
 from __future__ import annotations

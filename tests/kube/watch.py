@@ -76,6 +76,8 @@ def listing(store: Store, request: Request, kind: Kind, target: Target) -> Json:
     if limit and len(found) > limit:
         token = {"rv": revision, "start": _place(found[limit - 1])}
         metadata["continue"] = base64.urlsafe_b64encode(json.dumps(token).encode()).decode()
+    elif not kind.built_in:
+        metadata["continue"] = ""  # as the API server writes it for custom resources
         if "labelSelector" not in request.query and "fieldSelector" not in request.query:
             metadata["remainingItemCount"] = len(found) - limit
         found = found[:limit]

@@ -21,8 +21,8 @@ from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
 
 NAME = "lmevaljob"
 SEEN_TO = frozenset({"checkpoint", "no_progress_timeout", "timeout", "unitxt.name"})
-"""Fields of a spec that LMEvalJob has no words for and this backend sees to. The operator always sends all tasks in one call,
-so there is nothing to resume from, whatever ``checkpoint`` says."""
+"""Fields of a spec that LMEvalJob has no words for and this backend sees to. The operator always sends all tasks in one
+call, so there is nothing to resume from, whatever ``checkpoint`` says."""
 
 Manifest = dict[str, Any]
 

@@ -96,7 +96,7 @@ def test_a_mistake_is_named_with_its_connection(environ, key: str, value: object
 def test_the_hook_leads_to_a_backend() -> None:
     assert isinstance(LMEvalHook().get_conn(), LocalBackend)
     assert isinstance(make_backend(resolve(), "memory"), MemoryBackend)
-    with pytest.raises(ConfigError, match="choose one of local, kubernetes, memory"):
+    with pytest.raises(ConfigError, match="choose one of local, kubernetes, lmevaljob, memory"):
         make_backend(resolve(), "slurm")
 
 
