@@ -12,6 +12,7 @@
 ``RESULTS_HOST_PATH``                     Default: nothing is stored, and the test of it is skipped
 ``RUN_AS_USER``                           user and group of the pods (1000); empty: the image's
 ``POD``                                   further arguments of KubernetesPodOperator or settings of pods, as JSON
+``LMEVALJOB``                             ``crd``: TrustyAI's CRD is installed and no operator; else its test is skipped
 ``TIMEOUT``                               seconds for one evaluation from its pod's creation to its end (900)
 ========================================  =========================================================================
 """

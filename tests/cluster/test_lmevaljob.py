@@ -1,4 +1,4 @@
-"""``LMEvalJob`` on a cluster that has TrustyAI's CRD and no operator: the test writes the status that an operator would write.
+"""``LMEvalJob`` on a cluster that has TrustyAI's CRD and no operator: the test writes the status, as one would.
 
 On a cluster of one's own only with ``LMEVALJOB=crd``: where an operator runs, it would evaluate what is created here.
 """
@@ -13,6 +13,7 @@ import pytest
 
 from airflow_provider_lmeval.backends.kubernetes.api import MERGE_PATCH, Call
 from airflow_provider_lmeval.backends.lmevaljob.view import JOBS
+from airflow_provider_lmeval.errors import ClusterError
 from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
 from airflow_provider_lmeval.store import open_result
 from tests.cluster.site import Site
@@ -37,7 +38,8 @@ def test_a_job_is_created_followed_collected_and_removed(site: Site) -> None:
     found = finish(task, ctx, deferral, fire(deferral))
     assert found["results"]["arc_easy"]["acc,none"] == 0.5
     assert open_result(found["result_uri"]).succeeded
-    assert not site.backend.call(lambda api: api.delete(path, "gone-already"))
+    with pytest.raises(ClusterError, match="404"):
+        site.backend.call(lambda api: api.get(path))
 
 
 def _write(site: Site, path: str, status: dict[str, Any]) -> None:

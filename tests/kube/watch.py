@@ -73,11 +73,11 @@ def listing(store: Store, request: Request, kind: Kind, target: Target) -> Json:
     revision, after, objects = _snapshot(store, request, kind, target)
     found = [one for one in objects if matches(one) and _place(one) > after]
     metadata: Json = {"resourceVersion": str(revision)}
+    if not kind.built_in:
+        metadata["continue"] = ""  # as the API server writes it for custom resources
     if limit and len(found) > limit:
         token = {"rv": revision, "start": _place(found[limit - 1])}
         metadata["continue"] = base64.urlsafe_b64encode(json.dumps(token).encode()).decode()
-    elif not kind.built_in:
-        metadata["continue"] = ""  # as the API server writes it for custom resources
         if "labelSelector" not in request.query and "fieldSelector" not in request.query:
             metadata["remainingItemCount"] = len(found) - limit
         found = found[:limit]
