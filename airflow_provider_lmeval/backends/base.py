@@ -6,16 +6,18 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_lmeval.errors import BackendError, ProtocolError
 from airflow_provider_lmeval.plan import Grants, Problem, equivalent_command
 from airflow_provider_lmeval.plan.parallel import plan_parallel
 from airflow_provider_lmeval.results import EvalResult
 from airflow_provider_lmeval.spec import EvalSpec
-from airflow_provider_lmeval.spec.pod_parts import Gpu
 from airflow_provider_lmeval.wire import Document, Status
 from airflow_provider_lmeval.wire_pod import Termination
+
+if TYPE_CHECKING:  # its models are built where somebody asks for devices, not in every DAG file
+    from airflow_provider_lmeval.spec.pod_parts import Gpu
 
 
 @dataclass(frozen=True, kw_only=True)

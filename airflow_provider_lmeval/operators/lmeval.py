@@ -24,7 +24,6 @@ from airflow_provider_lmeval.operators.running import RunsEvaluation
 from airflow_provider_lmeval.operators.specs import is_constant, parse_constant, parse_spec
 from airflow_provider_lmeval.plan import Grants
 from airflow_provider_lmeval.spec import EvalSpec
-from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
 from airflow_provider_lmeval.wire import Status
 
 if TYPE_CHECKING:
@@ -107,6 +106,8 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
             parse_constant(self.spec)
         check_arguments(self.kubernetes)
         if self.lmevaljob and is_constant(self.lmevaljob):
+            from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
+
             LMEvalJobRun.parse(self.lmevaljob)
         check_outputs(self.outputs)
         if self.outputs and not wait_for_completion:

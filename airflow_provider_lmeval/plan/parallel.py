@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_lmeval.plan.checks import Problem
 from airflow_provider_lmeval.spec import EvalSpec
-from airflow_provider_lmeval.spec.pod_parts import Gpu
+
+if TYPE_CHECKING:  # its models are built where somebody asks for devices, not in every DAG file
+    from airflow_provider_lmeval.spec.pod_parts import Gpu
 
 COUNT = "COUNT"
 """Stands for the number of devices."""

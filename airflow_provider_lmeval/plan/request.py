@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_lmeval.catalog import CATALOG_VERSION, catalog
 from airflow_provider_lmeval.plan.checks import Grants
@@ -12,8 +12,10 @@ from airflow_provider_lmeval.plan.data import git_sources, own_task, task_direct
 from airflow_provider_lmeval.plan.parallel import plan_parallel
 from airflow_provider_lmeval.plan.suites import referenced, split_tasks
 from airflow_provider_lmeval.spec import EvalSpec
-from airflow_provider_lmeval.spec.pod_parts import Gpu
 from airflow_provider_lmeval.wire import Request
+
+if TYPE_CHECKING:  # its models are built where somebody asks for devices, not in every DAG file
+    from airflow_provider_lmeval.spec.pod_parts import Gpu
 
 
 @dataclass(frozen=True, kw_only=True)

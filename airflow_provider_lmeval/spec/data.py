@@ -19,7 +19,9 @@ from airflow_provider_lmeval.wire_rows import SUFFIXES
 OwnTaskName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$", max_length=4096)]
 """Absolute: a run works in a directory of its own."""
-HubDataset = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$")]
+HubDataset = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")
+]
 Column = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 URI_SCHEMES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "https", "http")
 """Object storage and web servers, as fsspec calls them."""
@@ -42,9 +44,9 @@ class DataSource(SpecModel):
     """Dataset of the Hugging Face Hub, such as `org/questions`."""
     config: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
     """Configuration of the dataset, where it has several."""
-    split: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,128}$")] = "test"
+    split: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,128}$")] = "test"
     """Split of the dataset."""
-    revision: Annotated[str, StringConstraints(pattern=r"^[\w./-]{1,128}$")] | None = None
+    revision: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./-]{1,128}$")] | None = None
     """Commit, tag or branch of the dataset."""
     format: Literal["jsonl", "csv", "parquet"] | None = None
     """Format of the file; default: told by the end of its name."""
