@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import inspect
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,10 +146,28 @@ def not_found_exception() -> type[Exception]:
     return AirflowNotFoundException
 
 
+@contextlib.contextmanager
+def looking_up(conn_id: str) -> Iterator[None]:
+    """Let a connection that is not there be told in one way.
+
+    Airflow 3.1 asks the supervisor of the task for what environment and secrets backends do not have, and fails to import it
+    where there is no task.
+
+    :raises AirflowNotFoundException: there is no such connection.
+    """
+    try:
+        yield
+    except ImportError as error:
+        if "SUPERVISOR_COMMS" not in str(error):
+            raise
+        raise not_found_exception()(f"The conn_id `{conn_id}` isn't defined") from error
+
+
 def _connection(conn_id: str) -> tuple[dict[str, Any], str | None]:
     from airflow.sdk import BaseHook
 
-    found = BaseHook.get_connection(conn_id)
+    with looking_up(conn_id):
+        found = BaseHook.get_connection(conn_id)
     return dict(found.extra_dejson), found.password
 
 

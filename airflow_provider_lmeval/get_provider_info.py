@@ -211,7 +211,7 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": [f"{package}.operators.links.LMEvalReportLink"],
         "sensors": modules("sensors.lmeval"),
         "hooks": modules("hooks.lmeval"),
-        "triggers": modules("triggers.lmeval"),
+        "triggers": modules("triggers.lmeval", "triggers.lmevaljob"),
         "connection-types": [
             {
                 "connection-type": "lmeval",

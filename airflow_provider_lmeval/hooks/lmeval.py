@@ -44,7 +44,8 @@ class LMEvalHook(BaseHook):
         :raises ConfigError: a setting is wrong.
         """
         try:
-            connection = self.get_connection(self._conn_id)
+            with _compat.looking_up(self._conn_id):
+                connection = self.get_connection(self._conn_id)
         except _compat.not_found_exception():
             if self.lmeval_conn_id is not None:
                 raise

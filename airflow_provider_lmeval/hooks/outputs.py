@@ -23,7 +23,8 @@ def account(conn_id: str) -> Credentials:
     from airflow_provider_lmeval.outputs import Credentials
 
     try:
-        found = BaseHook.get_connection(conn_id)
+        with _compat.looking_up(conn_id):
+            found = BaseHook.get_connection(conn_id)
     except _compat.not_found_exception():
         raise ConfigError(f"there is no connection {conn_id!r}; create it, or name another conn_id") from None
     host = found.host or ""

@@ -87,7 +87,8 @@ class Cluster:
         from airflow.sdk import BaseHook
 
         try:
-            return dict(BaseHook.get_connection(self.conn_id).extra_dejson)
+            with _compat.looking_up(self.conn_id):
+                return dict(BaseHook.get_connection(self.conn_id).extra_dejson)
         except _compat.not_found_exception() as error:
             if self.conn_id == DEFAULT_CONN_ID:
                 return {}

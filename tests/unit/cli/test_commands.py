@@ -82,6 +82,10 @@ def test_devices_are_asked_for_as_in_a_dag(spec: Path, capsys) -> None:
     assert "gpu: count" in capsys.readouterr().err
     assert main(["run", str(spec), "--strategy", "data"]) == 2
     assert "Add --gpu COUNT" in capsys.readouterr().err
+
+
+def test_a_strategy_that_the_model_type_does_not_have_is_refused(spec: Path, capsys) -> None:
+    pytest.importorskip("lm_eval", reason="without lm-eval the message is another")
     spec.write_text("model: {type: vllm, pretrained: /m}\ntasks: [arc_easy]\n")
     assert main(["run", str(spec), "--gpu", "2", "--strategy", "model"]) == 2
     assert "lm-eval's model type vllm has no 'model' parallelism" in capsys.readouterr().err

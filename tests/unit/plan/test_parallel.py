@@ -61,7 +61,8 @@ def test_one_device_needs_no_strategy() -> None:
 def test_arguments_of_the_table_are_lm_evals() -> None:
     """Every argument stands in the constructor of lm-eval's class, read from its source: most need packages to import."""
     package = find_spec("lm_eval")
-    assert package is not None
+    if package is None:
+        pytest.skip("lm-eval is not installed")
     assert package.origin is not None
     models = Path(package.origin).parent / "models"
     files = {"vllm": "vllm_causallms", "sglang": "sglang_causallms", "trtllm": "trtllm_causallms", "hf": "huggingface"}

@@ -187,9 +187,9 @@ def test_following_runs_loads_neither_the_synchronous_client_nor_airflows_hook()
 import asyncio, sys
 from importlib import import_module
 from airflow_provider_lmeval.backends.kubernetes.credentials import credentials
-from airflow_provider_lmeval.triggers.pod import HEAVY
+from airflow_provider_lmeval.triggers.pod import EvalPodTrigger
 
-for name in HEAVY:
+for name in EvalPodTrigger.heavy:
     import_module(name)
 kubeconfig = {
     "clusters": [{"name": "c", "cluster": {"server": "http://localhost"}}],
