@@ -64,17 +64,16 @@ def _remains(handle: Handle, status: Status, backend: Backend, trouble: LMEvalEr
 def _without(handle: Handle, status: Status, backend: Backend, trouble: LMEvalError | None) -> dict[str, Any]:
     """Return a summary in the shape of :func:`summary` for a run that left no usable document."""
     ended = State(status.state).ended
-    failed = Reason.CANCELLED if status.reason == Reason.CANCELLED else Reason.FAILED
-    told = (
-        trouble.cause if isinstance(trouble, RunFailedError) else None
-    )  # whoever collected knows more than the status
+    stopped = status.reason == Reason.CANCELLED
+    # whoever collected knows more than the status does, but not that the run was stopped on purpose
+    told = trouble.cause if isinstance(trouble, RunFailedError) and not stopped else None
     seconds = status.ended - status.started if status.ended and status.started else None
     return {
         "schema_version": 1,
         "run_id": handle.run_id,
         "backend": backend.name,
         "state": status.state if ended else State.COMPLETE,
-        "reason": failed,
+        "reason": Reason.CANCELLED if stopped else Reason.FAILED,
         "cause": told or status.cause or (Cause.STORAGE if status.reason == Reason.SUCCEEDED else Cause.INTERNAL),
         "results": {},
         "higher_is_better": {},

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import GetTaskStates, TaskStatesResult
+from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection, GetTaskStates, TaskStatesResult
 
 from tests.support.context import TaskInstance
 
 
 @dataclass
 class Supervisor:
-    """Answers a trigger's question about its task, as Airflow's supervisor does.
+    """Answers a trigger's question about its task, as Airflow's supervisor does; it knows no connections.
 
     :param state: the state it tells; ``delay``: seconds before it answers.
     """
@@ -24,8 +25,10 @@ class Supervisor:
     state: str | None
     delay: float = 0.0
 
-    async def asend(self, message: GetTaskStates) -> TaskStatesResult:
+    async def asend(self, message: GetTaskStates | GetConnection) -> TaskStatesResult | ErrorResponse:
         await asyncio.sleep(self.delay)
+        if isinstance(message, GetConnection):
+            return ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND)
         assert message.task_ids
         return TaskStatesResult(task_states={message.run_ids[0]: {message.task_ids[0]: self.state}})
 
