@@ -20,12 +20,6 @@ from airflow_provider_lmeval.wire import TOKEN_HEADER
 from tests.support.certificates import Authority
 from tests.support.supervised import Run, end_of, wait_for
 
-# aiohttp does not wait for TLS connections to close (its documentation: "Graceful Shutdown"): the end of a test's loop may
-# find one open, and the garbage collector tells whichever test comes next.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in.*(_SelectorTransport|socket):pytest.PytestUnraisableExceptionWarning"
-)
-
 SECRET, NONCE = "secret-of-the-connection", "nonce"
 TOKEN = status_token(SECRET, "run-1", NONCE)
 VIEW = PodView(name="pod", namespace="ns", uid="1", run_id="run-1", nonce=NONCE, ip="127.0.0.1", running=True)
