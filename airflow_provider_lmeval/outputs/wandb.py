@@ -51,6 +51,8 @@ def log(run: StoredRun, output: WandbRun, account: Credentials) -> str:
         raise OutputError(f"wandb: {error}") from error
     except wandb.Error as error:
         raise OutputError(f"wandb: {error}", transient=True) from error
+    finally:
+        wandb.teardown()  # waits until all is written; a task's process ends without the exit handlers that would
     return str(where)
 
 
