@@ -87,12 +87,12 @@ def test_the_adrs_recipe_evaluates_with_a_card_over_a_file(tmp_path) -> None:
 @pytest.mark.parametrize("name", ["inference-service", "mistral-quantized", "mistral-full"])
 def test_jobs_of_served_models_ask_the_server_they_name(name, tmp_path) -> None:
     with HangingEndpoint(answers=10_000) as endpoint:
-        changes = {"base_url": endpoint.url, "tokenizer": str(tiny_model()), "tokenized_requests": "False"}
+        changes = {"base_url": endpoint.address, "tokenizer": str(tiny_model()), "tokenized_requests": "False"}
         job = on_tiny(name, **changes)
         job["spec"]["taskList"]["taskNames"] = ["tiny_gen"]
         spec, result = evaluated(job, tmp_path)
         documents = min(int(job["spec"]["limit"]), len(FACTS))
-        assert endpoint.requests >= documents / spec.batch_size
+        assert endpoint.questions >= documents / spec.batch_size
     assert result.tasks["tiny_gen"].n_samples.effective == documents
     assert result.model.type == "local-completions"
     assert spec.model.num_concurrent == {"mistral-full": 4}.get(name, 1)

@@ -69,7 +69,7 @@ def backend(tmp_path) -> LocalBackend:
 def hanging(backend: LocalBackend) -> Iterator[tuple[EvalSpec, HangingEndpoint]]:
     """A spec whose evaluation never ends, and the endpoint it waits for; all its runs are stopped afterwards."""
     with HangingEndpoint() as endpoint:
-        yield served(endpoint.url), endpoint
+        yield served(endpoint.address), endpoint
         for directory in backend.directory.glob("run-*"):
             if found := backend.find(directory.name):
                 backend.cancel(found)

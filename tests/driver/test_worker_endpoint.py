@@ -1,56 +1,30 @@
 """A served model is asked one small question first; what it answers decides the message."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 
 import pytest
 
 from airflow_provider_lmeval.driver.worker.endpoint import check_endpoint, endpoint_url
 from airflow_provider_lmeval.errors import RunFailedError
+from tests.support.loopback import Answer, Loopback
 
-
-class Server(ThreadingHTTPServer):
-    """A completion server that gives one status to every request, and remembers them."""
-
-    daemon_threads = True
-
-    def __init__(self, status):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.status = status
-        self.seen = []
-
-    def url(self, path):
-        return f"http://127.0.0.1:{self.server_port}{path}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.seen.append((self.path, dict(self.headers), body))
-        self.send_response(self.server.status)
-        self.send_header("Retry-After", "0")
-        self.end_headers()
-        self.wfile.write(b'{"error": "in its own words"}')
-
-    def log_message(self, *args):
-        pass
+WORDS = b'{"error": "in its own words"}'
 
 
 @pytest.fixture
 def serve():
-    servers = []
+    """Start a server that gives one status to every question and has no list of models."""
 
-    def start(status):
-        server = Server(status)
-        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
-        servers.append(server)
-        return server
+    def answers(status):
+        return lambda asked: Answer(status if asked.method == "POST" else 404, WORDS, {"Retry-After": "0"})
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as servers:
+        yield lambda status: servers.enter_context(Loopback(answers(status)))
+
+
+def questions(server):
+    return [asked for asked in server.asked if asked.method == "POST"]
 
 
 def refusal(model, model_args, *, online=False):
@@ -66,7 +40,7 @@ def test_a_model_that_is_loaded_here_has_no_endpoint():
 
 @pytest.mark.parametrize("status", [200, 400, 422])
 def test_a_server_that_answers_passes(serve, status):
-    check_endpoint("local-completions", {"model": "m", "base_url": serve(status).url("/v1/completions")}, online=False)
+    check_endpoint("local-completions", {"model": "m", "base_url": serve(status).url + "/v1/completions"}, online=False)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +56,7 @@ def test_a_server_that_answers_passes(serve, status):
     ],
 )
 def test_a_refusal_comes_with_the_servers_words_and_advice(serve, status, cause, advice):
-    where = {"base_url": serve(status).url("/wrong"), "max_retries": 1}
+    where = {"base_url": serve(status).url + "/wrong", "max_retries": 1}
 
     found, message = refusal("local-completions", {"model": "m", **where})
 
@@ -94,30 +68,30 @@ def test_a_refusal_comes_with_the_servers_words_and_advice(serve, status, cause,
 
 def test_the_question_is_one_token_with_the_models_own_headers(serve):
     server = serve(200)
-    model_args = {"model": "m", "base_url": server.url("/v1/chat/completions"), "header": {"X-Key": "k"}}
+    model_args = {"model": "m", "base_url": server.url + "/v1/chat/completions", "header": {"X-Key": "k"}}
 
     check_endpoint("local-chat-completions", model_args, online=False)
 
-    [(path, headers, body)] = server.seen
-    assert path == "/v1/chat/completions"
-    assert headers["X-Key"] == "k"
-    assert body == {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]}
+    [asked] = questions(server)
+    assert asked.path == "/v1/chat/completions"
+    assert asked.headers["x-key"] == "k"
+    assert json.loads(asked.body) == {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]}
 
 
 def test_a_server_that_is_just_starting_is_asked_again(serve):
     server = serve(503)
 
-    refusal("local-completions", {"model": "m", "base_url": server.url("/v1/completions"), "max_retries": 2})
+    refusal("local-completions", {"model": "m", "base_url": server.url + "/v1/completions", "max_retries": 2})
 
-    assert len(server.seen) == 2
+    assert len(questions(server)) == 2
 
 
 def test_other_servers_only_have_to_listen(serve):
     server = serve(500)
 
-    check_endpoint("gguf", {"base_url": server.url("")}, online=False)
+    check_endpoint("gguf", {"base_url": server.url}, online=False)
 
-    assert server.seen == []
+    assert server.asked == []
 
 
 @pytest.mark.parametrize("model", ["local-completions", "gguf"])

@@ -39,7 +39,7 @@ def answering() -> Any:
 @pytest.fixture(scope="module", params=[1, 4], ids=["one after the other", "four at once"])
 def served(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Worker:
     with FlakyEndpoint(answering()) as endpoint:
-        model_args = {"model": "tiny", "base_url": endpoint.url, "num_concurrent": request.param}
+        model_args = {"model": "tiny", "base_url": endpoint.address, "num_concurrent": request.param}
         asked = Request(
             run_id="test",
             spec_hash="0" * 64,

@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import threading
 from dataclasses import dataclass
-from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import unquote
+
+from tests.support.loopback import Answer, Asked, Loopback
 
 LARGE = (".safetensors", ".bin", ".parquet")
 _API = re.compile(r"/api/(models|datasets|spaces)/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?")
@@ -69,14 +69,12 @@ class Repository:
         return [*listed, *(self.entry(name) for name in names)]
 
 
-class Hub:
-    """The server; a context manager. ``asked`` has every request, as ``METHOD PATH``."""
+class Hub(Loopback):
+    """The server; a context manager."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        super().__init__(self._respond)
         self.repositories: dict[tuple[str, str], Repository] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
-        self._server.daemon_threads = True
 
     def add(self, kind: str, name: str, root: Path) -> Repository:
         """Publish the files of a directory."""
@@ -84,105 +82,51 @@ class Hub:
         return repository
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    @property
     def downloaded(self) -> list[str]:
         """Names of the files that somebody got the content of, as ``owner/name/file``."""
-        found = (_FILE.fullmatch(line.removeprefix("GET ")) for line in self.asked if line.startswith("GET "))
+        found = (_FILE.fullmatch(unquote(asked.path)) for asked in self.asked if asked.method == "GET")
         return [f"{each[2]}/{each[4]}" for each in found if each]
 
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    hub: Hub
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = unquote(urlsplit(self.path).path)
-        self.hub.asked.append(f"{self.command} {path}")
+    def _respond(self, asked: Asked) -> Answer:
+        path = unquote(asked.path)
         if found := _API.fullmatch(path):
-            self._api(*found.groups(), body=body)
+            kind, name, what, revision, below = found.groups()
+            answer = partial(_api, what=what, below=below or "", body=asked.body)
         elif found := _FILE.fullmatch(path):
-            self._file(found[1] or "models", found[2], found[3], found[4])
+            kind, name, revision, file = found[1] or "models", *found.groups()[1:]
+            answer = partial(_file, file=file, span=asked.headers.get("range", ""))
         else:
-            self._refuse("RepoNotFound", path)
-
-    def _repository(self, kind: str, name: str, revision: str | None) -> Repository | None:
-        repository = self.hub.repositories.get((kind, name))
+            return _refusal("RepoNotFound", path)
+        repository = self.repositories.get((kind, name))
         if repository is None:
-            self._refuse("RepoNotFound", f"{kind}/{name}")
-        elif revision not in (None, "main", repository.commit):
-            self._refuse("RevisionNotFound", str(revision))
-            return None
-        return repository
+            return _refusal("RepoNotFound", f"{kind}/{name}")
+        if revision not in (None, "main", repository.commit):
+            return _refusal("RevisionNotFound", str(revision))
+        return answer(repository)
 
-    def _api(
-        self, kind: str, name: str, what: str | None, revision: str | None, below: str | None, *, body: bytes
-    ) -> None:
-        repository = self._repository(kind, name, revision)
-        if repository is None:
-            return
-        if what == "tree":
-            self._json(repository.tree(below or ""))
-        elif what == "paths-info":
-            paths = json.loads(body)["paths"]
-            self._json([entry for entry in repository.tree("") if entry["path"] in paths])
-        else:
-            self._json(repository.info())
 
-    def _file(self, kind: str, name: str, revision: str, file: str) -> None:
-        repository = self._repository(kind, name, revision)
-        if repository is None:
-            return
-        if file not in repository.files:
-            self._refuse("EntryNotFound", file, repository.commit)
-            return
-        data = repository.files[file].read_bytes()
-        headers = {"ETag": f'"{repository.etag(file)}"', "X-Repo-Commit": repository.commit, "Accept-Ranges": "bytes"}
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
-        if wanted:
-            start, end = int(wanted[1]), min(int(wanted[2] or len(data) - 1), len(data) - 1)
-            headers["Content-Range"] = f"bytes {start}-{end}/{len(data)}"
-            data = data[start : end + 1]
-        self._send(206 if wanted else 200, data, "application/octet-stream", headers)
+def _api(repository: Repository, *, what: str | None, below: str, body: bytes) -> Answer:
+    if what == "tree":
+        return Answer.json(repository.tree(below))
+    if what == "paths-info":
+        paths = json.loads(body)["paths"]
+        return Answer.json([entry for entry in repository.tree("") if entry["path"] in paths])
+    return Answer.json(repository.info())
 
-    def _json(self, value: Any) -> None:
-        self._send(200, json.dumps(value).encode(), "application/json", {})
 
-    def _refuse(self, code: str, what: str, commit: str = "") -> None:
-        headers = {"X-Error-Code": code, "X-Error-Message": f"{what} not found"} | (
-            {"X-Repo-Commit": commit} if commit else {}
-        )
-        self._send(404, json.dumps({"error": f"{what} not found"}).encode(), "application/json", headers)
+def _file(repository: Repository, *, file: str, span: str) -> Answer:
+    if file not in repository.files:
+        return _refusal("EntryNotFound", file, {"X-Repo-Commit": repository.commit})
+    data = repository.files[file].read_bytes()
+    headers = {"ETag": f'"{repository.etag(file)}"', "X-Repo-Commit": repository.commit, "Accept-Ranges": "bytes"}
+    headers["Content-Type"] = "application/octet-stream"
+    if not (wanted := re.fullmatch(r"bytes=(\d+)-(\d*)", span)):
+        return Answer(200, data, headers)
+    start, end = int(wanted[1]), min(int(wanted[2] or len(data) - 1), len(data) - 1)
+    headers["Content-Range"] = f"bytes {start}-{end}/{len(data)}"
+    return Answer(206, data[start : end + 1], headers)
 
-    def _send(self, status: int, data: bytes, kind: str, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {**headers, "Content-Type": kind, "Content-Length": str(len(data))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
 
-    def log_message(self, *args: Any) -> None:
-        pass
+def _refusal(code: str, what: str, headers: dict[str, str] | None = None) -> Answer:
+    words = {"X-Error-Code": code, "X-Error-Message": f"{what} not found"} | (headers or {})
+    return Answer.json({"error": f"{what} not found"}, 404, **words)

@@ -1,21 +1,25 @@
-"""A web server on loopback made of one function: the base of the small registries and trackers that tests publish to."""
+"""A web server on loopback made of one function: the base of the small registries, stores and models that tests talk to."""
 
 from __future__ import annotations
 
 import json
+import ssl
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request; ``query`` has the first value of each parameter."""
+    """A request; ``target`` is path and query as they came, ``query`` has the first value of each parameter."""
 
     method: str
+    target: str
     path: str
     query: dict[str, str]
     headers: dict[str, str]
@@ -36,20 +40,23 @@ class Answer:
 
 
 class Loopback:
-    """Serves ``answer`` at ``http://127.0.0.1:PORT`` and remembers what was asked.
+    """Serves ``answer`` at ``http://127.0.0.1:PORT``, one request after the other, and remembers what was asked.
 
     ``troubles`` are answered first, one per request, before anything else happens: a server's bad moments.
+
+    :param certificate: files with certificate and key, to serve ``https://`` instead.
     """
 
-    def __init__(self, answer: Callable[[Asked], Answer]) -> None:
+    def __init__(self, answer: Callable[[Asked], Answer], certificate: tuple[Path, Path] | None = None) -> None:
         self.asked: list[Asked] = []
         self.troubles: list[Answer] = []
         self._answer = answer
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.host = f"127.0.0.1:{self._server.server_port}"
-        self.url = f"http://{self.host}"
+        self.url = f"{'https' if certificate else 'http'}://{self.host}"
+        if certificate:
+            self._server.speak_tls(*certificate)
 
     def respond(self, asked: Asked) -> Answer:
         with self._lock:
@@ -67,6 +74,21 @@ class Loopback:
         self._thread.join()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def speak_tls(self, certificate: Path, key: Path) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        # Hands are shaken where a request is read: a caller that breaks off is only that one's trouble.
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of callers that hang up, because they do not trust us or have waited too long."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 def _handler(owner: Loopback) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -75,7 +97,7 @@ def _handler(owner: Loopback) -> type[BaseHTTPRequestHandler]:
             parts = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
             headers = {name.lower(): value for name, value in self.headers.items()}
-            answer = owner.respond(Asked(self.command, parts.path, query, headers, self._body()))
+            answer = owner.respond(Asked(self.command, self.path, parts.path, query, headers, self._body()))
             self.send_response(answer.status)
             for name, value in ({"Content-Length": str(len(answer.body))} | answer.headers).items():
                 self.send_header(name, value)
