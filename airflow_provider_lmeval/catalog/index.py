@@ -11,6 +11,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator
 from fnmatch import filter as fnmatch_filter
+from functools import cached_property
 from typing import TypeAlias
 
 from airflow_provider_lmeval.catalog.layout import CatalogFile
@@ -61,7 +62,7 @@ class Catalog:
         """Return the names, of any kind, that a name or wildcard selects: sorted, empty when there are none."""
         if not WILDCARDS & set(pattern):
             return [pattern] if INLINE not in pattern and self.find(pattern) else []
-        return _select(self._names(), pattern)
+        return fnmatch_filter(self._public, pattern)
 
     def expand(self, names: Iterable[str]) -> list[TaskInfo]:
         """Return the tasks that are evaluated for these names: in order, each once.
@@ -99,7 +100,7 @@ class Catalog:
 
         Many know a benchmark by its directory in lm-eval, such as ``arc``, so the tasks there come before look-alikes.
         """
-        likely = [*self._below(name)[:n], *nearest(name, _select(self._names(), None), n)]
+        likely = [*self._below(name)[:n], *nearest(name, self._public, n)]
         return list(dict.fromkeys(likely))[:n]
 
     def _below(self, directory: str) -> list[str]:
@@ -109,9 +110,11 @@ class Catalog:
         placed = zip(columns["name"], columns["profile"], strict=True)
         return [name for name, at in placed if inside[at] and INLINE not in name]
 
-    def _names(self) -> list[str]:
+    @cached_property
+    def _public(self) -> list[str]:
+        """The names that lm-eval takes as arguments, sorted."""
         document = self._document
-        return [*document["tasks"]["name"], *document["groups"], *document["tags"]]
+        return _select([*document["tasks"]["name"], *document["groups"], *document["tags"]], None)
 
     def _selected(self, names: Iterable[str]) -> Iterator[str]:
         for name in names:
