@@ -25,9 +25,12 @@ Count = Annotated[int, Field(strict=True, ge=0)]
 
 
 class Part(BaseModel):
-    """Base of all parts of the document: immutable, finite numbers only, unknown keys kept and ignored."""
+    """Base of all parts of the document: immutable, finite numbers only, unknown keys kept and ignored.
 
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    Validators are built when a document is first read: DAG files import this, and read none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, defer_build=True)
 
 
 class Metric(Part):

@@ -22,9 +22,14 @@ _SECRET_ENV = re.compile(r"(TOKEN|PASSWORD|SECRET|API_?KEY|CREDENTIALS)$", re.IG
 
 
 class SpecModel(BaseModel):
-    """Base of all spec models: immutable, unknown fields refused, a string under each field is its documentation."""
+    """Base of all spec models: immutable, unknown fields refused, a string under each field is its documentation.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+    Validators are built when a model is first used: whoever imports a DAG file uses few of the models it can reach.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True
+    )
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
