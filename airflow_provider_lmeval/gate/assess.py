@@ -61,6 +61,7 @@ class Comparison:
     :param higher: whether higher scores are better. :param margin: most damage allowed, in the metric's unit.
     :param answer: None where neither documents nor standard errors allow one.
     :param paired: document by document. :param confidence: of the decision.
+    :param family: comparisons made together, which a claimed regression has to stand against (Holm).
     """
 
     condition: Condition
@@ -73,6 +74,7 @@ class Comparison:
     answer: Answer | None
     paired: bool
     confidence: float
+    family: int = 1
 
 
 def margin(condition: Condition, threshold: float, baseline: float, guard: float | None) -> float:
@@ -111,6 +113,20 @@ def interval(metric: Metric, confidence: float) -> tuple[float, float] | None:
         return wilson(mean.value * mean.n, mean.n, level)
     reach = float(-ndtri(level)) * mean.stderr
     return mean.value - reach, mean.value + reach
+
+
+def off_scale(condition: Condition, threshold: float, *scores: Metric) -> Assessment | None:
+    """Return that a threshold was written in percent: shares of right answers lie between 0 and 1.
+
+    Such a rule always holds, or never does; the first would let every model through.
+    """
+    shares = [mean for score in scores if (mean := as_mean(score)) and mean.rate and 0 < mean.value < 1]
+    most = 1 if condition in (Condition.FLOOR, Condition.CEILING) else 1 - TOLERANCE
+    if not shares or condition is Condition.MAX_RELATIVE_DROP or threshold <= most:
+        return None
+    meant = f", {condition}: {threshold / 100:g} for {threshold:g} %" if threshold <= 100 else ""
+    message = f"{condition}: {threshold:g} is off the scale of scores between 0 and 1, so it decides nothing"
+    return Assessment(Outcome.ERROR, f"{message}; write a fraction{meant}")
 
 
 def bound(asked: Bound) -> Assessment:
@@ -194,15 +210,32 @@ def _comparison_sentence(asked: Comparison, answer: Answer, outcome: Outcome) ->
         sure += f"from {_damage(answer.lower, asked.margin)} to {_damage(answer.upper, asked.margin)}"
     decides = _what_would_decide(n_to_decide(asked), answer.clusters) if outcome is Outcome.INCONCLUSIVE else ""
     how = "paired" if asked.paired else "unpaired"
-    return f"{_head(asked)}, {sure}; {_allowed(asked)}{decides} (n={answer.n}, {how})"
+    return f"{_head(asked)}, {sure}; {_allowed(asked)}{_by_luck(asked, outcome)}{decides} (n={answer.n}, {how})"
+
+
+def _by_luck(asked: Comparison, outcome: Outcome) -> str:
+    """Say why a bound beyond the margin is not enough: of many comparisons some look so without any damage."""
+    if outcome is not Outcome.INCONCLUSIVE or asked.answer is None or asked.answer.lower <= asked.margin:
+        return ""
+    return f", but one of {asked.family} comparisons together may look so by luck (Holm)"
 
 
 def n_to_decide(asked: Comparison) -> int | None:
-    """Return how many documents would decide a comparison that is open, if the difference seen is the true one."""
-    if asked.answer is None or asked.answer.decision(asked.confidence) != "INCONCLUSIVE":
-        return None
+    """Return how many documents would decide a comparison that is open, if the difference seen is the true one.
+
+    By the normal distribution, where that explains why it is open; otherwise, as with few documents or few clusters, by how
+    far the bound in question really is from the estimate. A regression has to stand against its whole family.
+    """
     answer = asked.answer
-    return required_n(answer.n, answer.stderr, answer.damage - asked.margin, asked.confidence)
+    if answer is None or answer.decision(asked.confidence) != "INCONCLUSIVE":
+        return None
+    distance = answer.damage - asked.margin
+    confidence = 1 - (1 - asked.confidence) / asked.family if distance > 0 else asked.confidence
+    needed = required_n(answer.n, answer.stderr, distance, confidence)
+    if needed is None or needed > answer.n:
+        return needed
+    reach = answer.damage - answer.lower if distance > 0 else answer.upper - answer.damage
+    return required_n(answer.n, answer.stderr, distance, confidence, reach=reach)
 
 
 def _allowed(asked: Comparison) -> str:

@@ -24,10 +24,11 @@ from airflow_provider_lmeval.gate.cases import Examined, cases, examine
 from airflow_provider_lmeval.gate.compare import compare, compare_models
 from airflow_provider_lmeval.gate.decide import action
 from airflow_provider_lmeval.gate.evidence import Evidence, ScoreTables
-from airflow_provider_lmeval.gate.examine import Open, judge_condition
+from airflow_provider_lmeval.gate.examine import judge_condition
 from airflow_provider_lmeval.gate.noise import Noise, measure
 from airflow_provider_lmeval.gate.rules import Condition, Rule, RuleSet
 from airflow_provider_lmeval.gate.samples import Member
+from airflow_provider_lmeval.gate.settle import Open
 from airflow_provider_lmeval.gate.stats.levels import level_of
 from airflow_provider_lmeval.gate.stats.multiplicity import holm
 from airflow_provider_lmeval.gate.stats.noninferiority import Answer, Sample, judge
@@ -128,7 +129,7 @@ def _noise(rules: RuleSet, evidence: Evidence) -> dict[str, dict[str, Noise]]:
     table: defaultdict[str, dict[str, Noise]] = defaultdict(dict)
     for name, entry in evidence.candidate.tasks.items():
         for key, metric in entry.metrics.items():
-            rule = {"task": name, "metric": key, "max_drop": 1.0, "allow_limit": True, "max_error_rate": 0.99}
+            rule = {"task": name, "metric": key, "max_drop": 0.5, "allow_limit": True, "max_error_rate": 0.99}
             direction = {"direction": "higher"} if metric.higher_is_better is None else {}
             for opened in _opened(Rule.model_validate(rule | direction), rules, evidence):
                 if isinstance(opened, Open) and opened.members:

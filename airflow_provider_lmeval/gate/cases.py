@@ -17,7 +17,7 @@ from airflow_provider_lmeval.gate.rules import Rule, RuleSet
 from airflow_provider_lmeval.gate.samples import Member
 from airflow_provider_lmeval.gate.targets import leaves, score_name, targets
 from airflow_provider_lmeval.gate.verdict import Difference, Finding, Outcome
-from airflow_provider_lmeval.results.model import EvalResult
+from airflow_provider_lmeval.results.model import EvalResult, Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,17 @@ class Case:
     def compares(self) -> bool:
         """Whether there is something to compare and something to compare it with."""
         return self.rule.compares and self.evidence.baseline is not None
+
+    @property
+    def parts(self) -> list[Metric]:
+        """The candidate's scores of the single tasks that it is made of."""
+        result = self.evidence.candidate
+        found = [
+            result.tasks[task].metrics.get(self.metric(task))
+            for task in leaves(self.tasks, result)
+            if task in result.tasks
+        ]
+        return [score for score in found if score is not None]
 
     def metric(self, task: str) -> str:
         """Return which score of a task it bears on; as the rule has it, where there is no such score."""
@@ -92,6 +103,23 @@ def cases(rule: Rule, rules: RuleSet, evidence: Evidence) -> list[Case]:
     if rule.pool and names:
         return [Case(rules, rule, tuple(leaves(names, evidence.candidate)), evidence)]
     return [Case(rules, rule, (name,), evidence) for name in names]
+
+
+def not_evaluated(rule: Rule, evidence: Evidence) -> Iterable[Finding]:
+    """Yield that a wildcard finds tasks in the baseline that the candidate was not evaluated on.
+
+    Whoever drops the task that got worse must not get the same verdict as a model that kept it.
+    """
+    if evidence.baseline is None or not rule.compares or rule.task in evidence.candidate.tasks:
+        return
+    theirs = leaves(targets(rule.task, evidence.baseline), evidence.baseline)
+    gone = [task for task in theirs if task not in evidence.candidate.tasks]
+    if gone:
+        message = (
+            f"only the baseline was evaluated on {', '.join(gone)}: the verdict says nothing about "
+            f"{'it' if len(gone) == 1 else 'them'}; evaluate the candidate on the same tasks"
+        )
+        yield Finding(id="task-not-evaluated", severity=Outcome.WARN, subject="candidate", message=message)
 
 
 def examine(case: Case) -> Examined:

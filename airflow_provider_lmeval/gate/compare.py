@@ -23,6 +23,7 @@ class Need(StrEnum):
     MAY_DIFFER = "may differ"
     UNLESS_EXPLAINED = "must match unless chat template or system instruction differ"
     UNLESS_SAME_CONTENT = "must match unless documents, targets and prompts do"
+    UNLESS_ZERO_SHOT = "must match unless no task has few-shot examples"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ TASK_FIELDS = (
 RUN_FIELDS = (
     _field("limit", Need.MUST_MATCH, nullable=True),
     _field("samples", Need.MUST_MATCH, nullable=True),
-    _field("fewshot_seed", Need.MUST_MATCH, nullable=True, path=("seeds", 3)),
+    _field("fewshot_seed", Need.UNLESS_ZERO_SHOT, nullable=True, path=("seeds", 3)),
     _field("seeds", Need.MAY_DIFFER),
     _field("lm_eval", Need.MAY_DIFFER),
     _field("checkpoint", Need.MAY_DIFFER),
@@ -80,6 +81,9 @@ RUN_FIELDS = (
 """What is compared once for the whole run."""
 
 
+STRICT = frozenset({Need.MUST_MATCH, Need.UNLESS_SAME_CONTENT, Need.UNLESS_ZERO_SHOT})
+"""What neither side knows is not taken to match."""
+
 REMEDY = "; evaluate the baseline as the candidate was"
 
 EXPLAINING = ("chat_template", "system_instruction")
@@ -93,9 +97,11 @@ def compare(candidate: Fingerprint, baseline: Fingerprint, tasks: Iterable[str])
     """
     explained = any(_read(candidate, (key,)) != _read(baseline, (key,)) for key in EXPLAINING)
     excused = {Need.MAY_DIFFER} | ({Need.UNLESS_EXPLAINED} if explained else set())
-    found = [*_differences(RUN_FIELDS, candidate, baseline, None, excused)]
-    for task in tasks:
-        one, other = (side.tasks.get(task, TaskFingerprint()) for side in (candidate, baseline))
+    nothing = TaskFingerprint()
+    both = {task: (candidate.tasks.get(task, nothing), baseline.tasks.get(task, nothing)) for task in tasks}
+    bare = {Need.UNLESS_ZERO_SHOT} if all(_zero_shot(*pair) for pair in both.values()) else set()
+    found = [*_differences(RUN_FIELDS, candidate, baseline, None, excused | bare)]
+    for task, (one, other) in both.items():
         same = {Need.UNLESS_SAME_CONTENT} if _same_content(one, other) else set()
         found += _differences(TASK_FIELDS, one, other, task, excused | same)
     return found
@@ -131,13 +137,18 @@ def _same_content(one: TaskFingerprint, other: TaskFingerprint) -> bool:
     return all(ours is not None and ours == theirs for ours, theirs in pairs)
 
 
+def _zero_shot(one: TaskFingerprint, other: TaskFingerprint) -> bool:
+    """Whether neither model was shown examples, so that the seed that would have chosen them changed nothing."""
+    return one.num_fewshot == other.num_fewshot == 0
+
+
 def _differences(
     fields: Iterable[Field], candidate: Part, baseline: Part, task: str | None, excused: set[Need]
 ) -> Iterator[Difference]:
     for field in fields:
         one, other = _read(candidate, field.path), _read(baseline, field.path)
         unknown = [side for side, value in (("candidate", one), ("baseline", other)) if _unknown(field, value)]
-        if one == other and not (unknown and field.need in (Need.MUST_MATCH, Need.UNLESS_SAME_CONTENT)):
+        if one == other and not (unknown and field.need in STRICT):
             continue
         allowed = field.need in excused or (field.need is Need.UNLESS_EXPLAINED and bool(unknown))
         yield Difference(

@@ -50,7 +50,7 @@ class Pairs:
 
 
 class Evidence:
-    """Two results with their score tables. Every task's tables are read at most once per metric.
+    """Two results with their score tables. Every task's tables are read at most once per metric and ``max_error_rate``.
 
     :param candidate: the evidence on the model in question. :param baseline: that on the model to compare with.
     :param scores: returns score tables; None where there are none at all.
@@ -68,7 +68,7 @@ class Evidence:
         self.baseline = baseline
         self.noise = noise or NoiseTable()
         self._scores = scores
-        self._pairs: dict[tuple[str, str], Pairs] = {}
+        self._pairs: dict[tuple[str, str, float], Pairs] = {}
         self._alone: dict[tuple[str, str], tuple[Finding, ...]] = {}
 
     def pairs(self, task: str, key: str, max_error_rate: float) -> Pairs:
@@ -77,9 +77,10 @@ class Evidence:
         :param task: a task, not a group. :param key: ``metric,filter``.
         :param max_error_rate: share of documents without a score that is put up with.
         """
-        if (task, key) not in self._pairs:
-            self._pairs[task, key] = self._read(task, key, max_error_rate)
-        return self._pairs[task, key]
+        asked = task, key, max_error_rate  # what one rule puts up with is no excuse under another
+        if asked not in self._pairs:
+            self._pairs[asked] = self._read(task, key, max_error_rate)
+        return self._pairs[asked]
 
     def alone(self, task: str, key: str) -> tuple[Finding, ...]:
         """Return what the candidate's score table says against its score, where only the table can tell."""
@@ -144,12 +145,10 @@ def _paired(
         return Pairs(findings=tuple(findings))
     one, other = columns[0].values[matched.candidate], columns[1].values[matched.baseline]
     complete = ~_incomplete(one, other)
-    if not complete.any():
+    how = aggregate.recognise_partly(_sides(one, other, metrics)) if complete.any() else None
+    if how is None:
         return Pairs(findings=(*findings, _not_numbers(task)))
     one, other = one[complete], other[complete]
-    how = aggregate.recognise(_sides(one, other, metrics)) if complete.all() else aggregate.AGGREGATES[0]
-    if how is None or how.width != one.shape[1]:
-        return Pairs(findings=(*findings, _not_numbers(task)))
     ours, theirs = aggregate.contributions(how, one), aggregate.contributions(how, other)
     bounded = how.mean and min(ours.min(), theirs.min()) >= 0 and max(ours.max(), theirs.max()) <= 1
     flips = _flips(task, columns[0], matched.candidate[complete], ours, theirs)

@@ -1,15 +1,12 @@
-"""Turns one rule into checks: examine the evidence, ask the statistics, and write down what they say.
+"""Turns one rule into checks: examine the evidence, ask the statistics, and have settled what they say.
 
-Comparisons are settled together, rule by rule and condition by condition: a regression that is claimed of one task in
-fifty-seven has to stand against the other fifty-six chances of being wrong.
+What stands in the way of a check is found here, case by case; :mod:`.settle` then takes all comparisons together.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from math import isfinite
-from typing import Any
 
 from airflow_provider_lmeval.gate import samples
 from airflow_provider_lmeval.gate.assess import (
@@ -18,19 +15,16 @@ from airflow_provider_lmeval.gate.assess import (
     Comparison,
     as_mean,
     bound,
-    compared,
-    interval,
     margin,
-    n_to_decide,
+    off_scale,
 )
-from airflow_provider_lmeval.gate.cases import Case, Examined, cases, examine
-from airflow_provider_lmeval.gate.evidence import LISTED, Evidence
+from airflow_provider_lmeval.gate.cases import Case, Examined, cases, examine, not_evaluated
+from airflow_provider_lmeval.gate.evidence import Evidence
 from airflow_provider_lmeval.gate.rules import Condition, Rule, RuleSet
 from airflow_provider_lmeval.gate.samples import Member
-from airflow_provider_lmeval.gate.stats.multiplicity import holm
+from airflow_provider_lmeval.gate.settle import Open, checked, evidence_of, noisy, settle
 from airflow_provider_lmeval.gate.stats.noninferiority import Answer, judge, judge_unpaired
-from airflow_provider_lmeval.gate.stats.power import detectable
-from airflow_provider_lmeval.gate.verdict import Check, Difference, Finding, Flips, Outcome, Statistics, counted
+from airflow_provider_lmeval.gate.verdict import Check, Difference, Finding, Outcome
 from airflow_provider_lmeval.results.model import Metric
 from airflow_provider_lmeval.results.wording import suggest
 
@@ -47,34 +41,13 @@ class Seen:
         return Seen(self.checks + other.checks, self.findings + other.findings, self.differences + other.differences)
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
-    """A comparison that waits for the others of its family.
-
-    :param members: tasks whose documents were compared one by one, with their weights; none where averages were.
-    """
-
-    case: Case
-    comparison: Comparison
-    members: tuple[Member, ...] = ()
-    weights: samples.Weights = ()
-
-    @property
-    def band(self) -> float | None:
-        """How far two evaluations of the baseline lay apart; None where nobody looked."""
-        noise, name = self.case.evidence.noise, self.case.name
-        if self.case.rule.pool:
-            return noise.pooled((each.task, each.key) for each in self.members)
-        return noise.band(name, self.case.metric(name))
-
-
 def apply(rule: Rule, rules: RuleSet, evidence: Evidence) -> Seen:
     """Return what a rule comes to on the evidence."""
     found = cases(rule, rules, evidence)
     if not found:
         message = f"rule {rule.label!r} matches no evaluated task: {suggest(rule.task, evidence.candidate.tasks)}"
-        return Seen((_check(rule, None, rule.task, rule.metric, Assessment(Outcome.ERROR, message)),))
-    seen = Seen()
+        return Seen((checked(rule, None, rule.task, rule.metric, Assessment(Outcome.ERROR, message)),))
+    seen = Seen(findings=tuple(not_evaluated(rule, evidence)))
     families: defaultdict[Condition, list[Open]] = defaultdict(list)
     for case in found:
         examined = examine(case)
@@ -84,8 +57,8 @@ def apply(rule: Rule, rules: RuleSet, evidence: Evidence) -> Seen:
         for each in outcomes:
             if isinstance(each, Open):
                 families[each.comparison.condition].append(each)
-    noisy = tuple(noise for family in families.values() for each in family if (noise := _noisy(each)))
-    return seen + Seen(tuple(check for family in families.values() for check in _settle(family)), noisy)
+    within_noise = tuple(noise for family in families.values() for each in family if (noise := noisy(each)))
+    return seen + Seen(tuple(check for family in families.values() for check in settle(family)), within_noise)
 
 
 def judge_condition(examined: Examined, condition: Condition) -> Check | Open:
@@ -95,7 +68,7 @@ def judge_condition(examined: Examined, condition: Condition) -> Check | Open:
         message = f"{case.name} {case.rule.metric}: {condition} was not checked: {'; '.join(stops)}"
         blocked_by = tuple(dict.fromkeys(stops.values()))
         error = Assessment(Outcome.ERROR, message)
-        return _check(case.rule, condition, case.name, case.rule.metric, error, blocked_by=blocked_by)
+        return checked(case.rule, condition, case.name, case.rule.metric, error, blocked_by=blocked_by)
     if not condition.compares:
         return _bounded(case, condition)
     if case.evidence.baseline is None:
@@ -104,7 +77,7 @@ def judge_condition(examined: Examined, condition: Condition) -> Check | Open:
             f"{case.name} {case.rule.metric}: {condition} could not be checked: there is no baseline to compare with"
         )
         absent = Assessment(policy[case.rules.on_missing_baseline], message)
-        return _check(case.rule, condition, case.name, case.metric(case.name), absent)
+        return checked(case.rule, condition, case.name, case.metric(case.name), absent)
     return _pooled(examined, condition) if case.rule.pool else _single(examined, condition)
 
 
@@ -112,8 +85,8 @@ def _bounded(case: Case, condition: Condition) -> Check:
     key = case.metric(case.name)
     metric = case.evidence.candidate.metric(case.name, key)
     asked = Bound(condition, case.rule.conditions[condition], _what(case), metric, case.rule.confidence)
-    answer = _too_few(case, condition, metric.n) or bound(asked)
-    return _check(case.rule, condition, case.name, key, answer, **_numbers(case, metric))
+    answer = _unanswerable(case, condition, metric) or bound(asked)
+    return checked(case.rule, condition, case.name, key, answer, **evidence_of(case, metric))
 
 
 def _single(examined: Examined, condition: Condition) -> Check | Open:
@@ -128,7 +101,9 @@ def _single(examined: Examined, condition: Condition) -> Check | Open:
             f"{case.name} does not say whether a higher {key.removesuffix(',none')} is better; "
             "set direction: higher or direction: lower in the rule"
         )
-        return _check(case.rule, condition, case.name, key, Assessment(Outcome.ERROR, message), **_numbers(case, ours))
+        return checked(
+            case.rule, condition, case.name, key, Assessment(Outcome.ERROR, message), **evidence_of(case, ours)
+        )
     alone = len(members) == 1 and members[0].task == case.name
     if alone:
         weights = samples.weights_of_pool(members)
@@ -145,7 +120,7 @@ def _pooled(examined: Examined, condition: Condition) -> Check | Open:
         message = (
             f"{case.name}: there is nothing to pool: no task's documents score between 0 and 1 in a known direction"
         )
-        return _check(case.rule, condition, case.name, case.rule.metric, Assessment(Outcome.ERROR, message))
+        return checked(case.rule, condition, case.name, case.rule.metric, Assessment(Outcome.ERROR, message))
     scores = samples.pooled(members, "candidate"), samples.pooled(members, "baseline")
     return _opened(case, condition, scores, members, samples.weights_of_pool(members), higher=True)
 
@@ -160,8 +135,9 @@ def _opened(
     higher: bool,
 ) -> Check | Open:
     ours, theirs = scores
-    if few := _too_few(case, condition, min(ours.n, theirs.n)):
-        return _check(case.rule, condition, case.name, case.metric(case.name), few, **_numbers(case, ours, theirs))
+    if unanswerable := _unanswerable(case, condition, ours, theirs):
+        key, numbers = case.metric(case.name), evidence_of(case, ours, theirs)
+        return checked(case.rule, condition, case.name, key, unanswerable, **numbers)
     threshold = case.rule.conditions[condition]
     allowed = margin(condition, threshold, theirs.value or 0.0, case.rule.relative_guard_below)
     if weights is not None:
@@ -186,78 +162,12 @@ def _unpaired(
     return judge_unpaired(theirs, ours, allowed, case.confidence, higher=higher, clusters=clusters)
 
 
-def _noisy(opened: Open) -> Finding | None:
-    """Return that a rule asks for more than the evaluation can tell of the same model twice."""
-    allowed, band, rule = opened.comparison.margin, opened.band, opened.case.rule
-    if band is None or abs(allowed) > band or rule.tier == "info":
-        return None
-    message = (
-        f"{opened.comparison.what}: {abs(allowed):.4g} is within the noise: two evaluations of the baseline itself may lie "
-        f"{band:.4g} apart (calibration); ask for more, or evaluate more documents"
-    )
-    return Finding(id="margin-within-noise", severity=Outcome.WARN, subject=opened.case.name, message=message)
-
-
-def _settle(family: list[Open]) -> list[Check]:
-    """Return the checks of comparisons that were made together."""
-    answers = [each.comparison.answer for each in family]
-    known = [answer for answer in answers if answer is not None]
-    beyond, worse = iter(holm([each.p_beyond for each in known])), iter(holm([each.p_worse for each in known]))
-    checks = []
-    for each in family:
-        answer = each.comparison.answer
-        adjusted = replace(answer, p_beyond=next(beyond), p_worse=next(worse)) if answer else None
-        comparison = replace(each.comparison, answer=adjusted)
-        case = each.case
-        checks.append(
-            _check(
-                case.rule,
-                comparison.condition,
-                case.name,
-                case.metric(case.name),
-                compared(comparison, each.band),
-                statistics=_statistics(each, comparison, len(known)),
-                **_numbers(case, comparison.candidate, comparison.baseline),
-            )
-        )
-    return checks
-
-
-def _statistics(opened: Open, comparison: Comparison, family: int) -> Statistics | None:
-    answer = comparison.answer
-    if answer is None:
-        return None
-    return Statistics(
-        methods=answer.methods,
-        paired=comparison.paired,
-        n=answer.n,
-        clusters=answer.clusters,
-        confidence=comparison.confidence,
-        margin=comparison.margin,
-        damage=answer.damage,
-        stderr=_finite(answer.stderr),
-        lower=_finite(answer.lower),
-        upper=_finite(answer.upper),
-        p_within=answer.p_within,
-        p_beyond=answer.p_beyond,
-        p_worse=answer.p_worse,
-        family=family,
-        design_effect=answer.design_effect,
-        minimum_detectable_effect=_finite(detectable(answer.stderr, comparison.confidence)),
-        n_to_decide=n_to_decide(comparison),
-        noise_band=opened.band,
-        flips=_listed(opened, family),
-    )
-
-
-def _listed(opened: Open, family: int) -> Flips | None:
-    """Return what changed, with some of the documents: a verdict travels through XCom."""
-    most = 0 if opened.case.rule.tier == "info" else max(1, LISTED // family)
-    return samples.joined_flips(opened.members, most)
-
-
-def _too_few(case: Case, condition: Condition, n: int) -> Assessment | None:
-    wanted = case.rule.min_samples
+def _unanswerable(case: Case, condition: Condition, *scores: Metric) -> Assessment | None:
+    """Return why the rule cannot be put to scores: its threshold is in percent, or the documents are too few for it."""
+    found = off_scale(condition, case.rule.conditions[condition], *scores, *case.parts)
+    if found is not None:
+        return replace(found, message=f"{case.name} {case.rule.metric}: {found.message}")
+    wanted, n = case.rule.min_samples, min(score.n for score in scores)
     if not wanted or n >= wanted:
         return None
     message = f"{case.name} {case.rule.metric}: n={n} is too few for {condition}, the rule wants {wanted}"
@@ -268,36 +178,3 @@ def _what(case: Case) -> str:
     if case.rule.pool:
         return f"the pool of {len(case.tasks)} task{'s' if len(case.tasks) > 1 else ''} at"
     return f"{case.name} {case.metric(case.name).removesuffix(',none')}"
-
-
-def _numbers(case: Case, metric: Metric, reference: Metric | None = None) -> dict[str, Any]:
-    return {
-        "pooled": case.tasks if case.rule.pool else (),
-        "value": metric.value,
-        "stderr": metric.stderr,
-        "interval": interval(metric, case.confidence),
-        "n": metric.n,
-        "baseline": reference.value if reference else None,
-    }
-
-
-def _finite(number: float) -> float | None:
-    return number if isfinite(number) else None
-
-
-def _check(
-    rule: Rule, condition: Condition | None, task: str, metric: str, answer: Assessment, **numbers: Any
-) -> Check:
-    return Check(
-        rule=rule.label,
-        condition=condition,
-        task=task,
-        metric=metric,
-        tier=rule.tier,
-        found=answer.outcome,
-        outcome=counted(answer.outcome, rule.tier),
-        difference=answer.difference,
-        threshold=rule.conditions[condition] if condition else None,
-        message=answer.message,
-        **numbers,
-    )

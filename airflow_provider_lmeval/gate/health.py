@@ -25,6 +25,7 @@ chance-level           INCONCLUSIVE an endpoint's accuracy is that of guessing: 
 scores-missing         WARN         no score table on one side: compared by standard errors
 scores-not-comparable  WARN         a score that is no known function of its documents' scores: likewise
 margin-within-noise    WARN         the rule's margin is within the distance of two evaluations of the baseline itself
+task-not-evaluated     WARN         a wildcard finds tasks in the baseline that the candidate lacks
 not-pooled             WARN         a task whose documents cannot be pooled with others'
 identity-unknown       WARN         a compared model has neither weights digest, declared or read, nor revision
 baseline-is-candidate  WARN         both sides are the same run, or the same model evaluated by the same spec

@@ -47,6 +47,30 @@ def recognise(sides: list[tuple[Any, float]]) -> Aggregate | None:
     return next((each for each in AGGREGATES if all(_reproduces(each, *side) for side in sides)), None)
 
 
+def recognise_partly(sides: list[tuple[Any, float]]) -> Aggregate | None:
+    """Return the same where documents may lack their values (NaN), None if none does.
+
+    A reported score may or may not count such documents. What the others come to is tried first; then, of values between 0
+    and 1, whether the score is an average with anything between 0 and 1 in the gaps. Nothing is taken for an average
+    unseen: of log-likelihoods even the direction would be wrong, since their perplexity is better lower.
+    """
+    import numpy as np
+
+    known = [(values[~np.isnan(values).any(axis=1)], reported) for values, reported in sides]
+    gaps = [len(values) - len(found) for (values, _), (found, _) in zip(sides, known, strict=True)]
+    if all(len(found) for found, _ in known) and (how := recognise(known)):
+        return how
+    return MEAN if any(gaps) and all(_averages(*side, gap) for side, gap in zip(known, gaps, strict=True)) else None
+
+
+def _averages(values: Any, reported: float, gap: int) -> bool:
+    """Whether the score may be an average of these values and of ``gap`` more between 0 and 1."""
+    if values.shape[1] != 1 or (len(values) and (values.min() < 0 or values.max() > 1)):
+        return False
+    n, total = len(values) + gap, float(values.sum())
+    return total / n - _RELATIVE <= reported <= (total + gap) / n + _RELATIVE
+
+
 def _reproduces(aggregate: Aggregate, values: Any, reported: float) -> bool:
     import numpy as np
 
@@ -119,8 +143,9 @@ def _matthews(means: Any) -> Any:
     return (both - gold * predicted) / np.sqrt(gold * (1 - gold) * predicted * (1 - predicted))
 
 
+MEAN = Aggregate("mean", 1, _same, _first)
 AGGREGATES = (
-    Aggregate("mean", 1, _same, _first),
+    MEAN,
     Aggregate("perplexity", 1, _same, _perplexity),
     Aggregate("weighted_perplexity", 2, _same, _weighted_perplexity),
     Aggregate("bits_per_byte", 2, _same, _bits),

@@ -3,10 +3,16 @@
 It studentises each resample, which is what makes one-sided bounds right to the second order where the percentile and
 normal intervals are not. Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", section 12.5; Hall 1988
 (Ann. Statist. 16:927). Seeded: the same evidence gives the same verdict.
+
+Beyond the farthest resample the tail is continued as an exponential one, fitted to the resamples before it, after
+Knijnenburg et al. 2009, "Fewer permutations, more accurate P-values" (Bioinformatics 25:i161), whose generalised Pareto
+tail it is with shape 0: heavier than a normal tail, so rather too cautious. Without it no p-value could be below a
+thousandth, and a model that collapsed on one of fifty tasks could not fail Holm's correction.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from airflow_provider_lmeval.gate.stats.standardise import standardised
@@ -16,6 +22,8 @@ RESAMPLES = 999
 UNITS = 10_000
 """More documents than this are resampled in random blocks: the variance of the mean stays, the work does not grow."""
 SEED = 20_240_229
+TAIL = 100
+"""Resamples on either side that its tail is fitted to."""
 _CHUNK = 2_000_000
 """Values drawn at a time: 16 MB."""
 
@@ -60,22 +68,40 @@ def p_below(distribution: Any, distance: float) -> float:
 
     :param distribution: see :func:`studentised`.
     """
-    import numpy as np
-
-    return float(np.searchsorted(distribution, distance, side="right") + 1) / (len(distribution) + 1)
+    return p_above(-distribution[::-1], -distance)
 
 
 def p_above(distribution: Any, distance: float) -> float:
     """Return the p-value of "the mean is more"."""
     import numpy as np
 
-    below = np.searchsorted(distribution, distance, side="left")
-    return float(len(distribution) - below + 1) / (len(distribution) + 1)
+    below = int(np.searchsorted(distribution, distance, side="left"))
+    counted = (len(distribution) - below + 1) / (len(distribution) + 1)
+    tail = _tail(distribution) if below == len(distribution) else None
+    if tail is None:
+        return counted
+    threshold, excess = tail
+    return min(counted, TAIL / (len(distribution) + 1) * math.exp((threshold - distance) / excess))
 
 
 def quantiles(distribution: Any, level: float) -> tuple[float, float]:
     """Return the lower and upper studentised quantile that the two p-values reject at ``level``."""
+    return -_quantile(-distribution[::-1], level), _quantile(distribution, level)
+
+
+def _quantile(distribution: Any, level: float) -> float:
+    """Return the upper one."""
     at = int(level * (len(distribution) + 1)) - 1
-    if at < 0:
-        return float("-inf"), float("inf")
-    return float(distribution[at]), float(distribution[len(distribution) - 1 - at])
+    if at >= 0:
+        return float(distribution[len(distribution) - 1 - at])
+    if (tail := _tail(distribution)) is None:
+        return math.inf
+    threshold, excess = tail
+    return threshold + excess * math.log(TAIL / (len(distribution) + 1) / level)
+
+
+def _tail(distribution: Any) -> tuple[float, float] | None:
+    """Return where the upper tail begins, and its mean excess; None where resamples have no spread."""
+    top = distribution[-TAIL:]
+    threshold, excess = float(top[0]), float(top.mean() - top[0])
+    return (threshold, excess) if math.isfinite(threshold) and math.isfinite(excess) and excess > 0 else None

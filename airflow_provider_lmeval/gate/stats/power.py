@@ -31,16 +31,20 @@ def detectable(error: float, confidence: float, power: float = POWER) -> float:
     return (_z(1 - level_of(confidence)) + _z(power)) * error
 
 
-def required_n(n: float, error: float, distance: float, confidence: float, power: float = POWER) -> int | None:
+def required_n(
+    n: float, error: float, distance: float, confidence: float, power: float = POWER, reach: float = 0.0
+) -> int | None:
     """Return how many documents would decide, if what was seen is so: two significant digits, rounded up.
 
     :param n: documents behind ``error``; more of the same kind shrink it by the root of their number.
     :param distance: between the difference seen (or assumed) and the margin.
+    :param reach: how far a one-sided bound is from the difference seen, if that is more than the normal distribution has it.
     :returns: None where no reachable number would.
     """
     if not math.isfinite(error) or not distance:
         return None
-    ratio = detectable(error, confidence, power) / abs(distance)
+    wide = max(reach, _z(1 - level_of(confidence)) * error) + _z(power) * error
+    ratio = wide / abs(distance)
     if ratio > math.sqrt(REACHABLE / n):
         return None
     return rounded_up(max(n * ratio**2, 1))

@@ -145,10 +145,48 @@ def test_one_rule_for_all_kinds_of_scores_asks_for_the_direction_where_nobody_kn
     }
 
 
-def test_a_task_that_only_the_baseline_has_is_no_business_of_the_candidates() -> None:
-    candidate, baseline, scores = pair({"quiz": THEIRS}, {"quiz": THEIRS, "extra": THEIRS})
+@pytest.mark.parametrize("pool", [True, False])
+def test_a_candidate_that_left_out_a_task_of_the_baseline_does_not_get_away_with_it_unseen(pool: bool) -> None:
+    candidate, baseline, scores = pair({"quiz": THEIRS}, {"quiz": THEIRS, "lost": THEIRS})
 
-    assert judge(candidate, baseline, scores, {"task": "*", "metric": "acc", "max_drop": 0.05}).outcome is Outcome.PASS
+    verdict = judge(candidate, baseline, scores, {"task": "*", "metric": "acc", "max_drop": 0.05, "pool": pool})
+
+    assert [each.id for each in verdict.findings] == ["task-not-evaluated"]
+    assert verdict.outcome is Outcome.WARN
+    assert "only the baseline was evaluated on lost" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize("rule", [{"task": "quiz", "max_drop": 0.05}, {"task": "*", "floor": 0.1}])
+def test_a_rule_that_is_not_about_it_says_nothing_of_a_task_that_only_the_baseline_has(rule: dict[str, Any]) -> None:
+    candidate, baseline, scores = pair({"quiz": THEIRS}, {"quiz": THEIRS, "lost": THEIRS})
+
+    assert judge(candidate, baseline, scores, rule | {"metric": "acc"}).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    "condition", [{"max_drop": 1}, {"max_drop": 5}, {"floor": 70}, {"ceiling": 80}, {"min_improvement": 2}]
+)
+@pytest.mark.parametrize("where", [{"task": "quiz"}, {"task": "*", "pool": True}, {"task": "both"}], ids=str)
+def test_a_threshold_in_percent_is_an_error_and_neither_a_pass_nor_a_fail(
+    condition: dict[str, Any], where: dict[str, Any]
+) -> None:
+    if where.get("pool") and not {"max_drop", "min_improvement"} & set(condition):
+        return
+    group = {"both": {"acc,none": metric(0.6, n=800)}}
+    candidate, baseline, scores = pair({"quiz": OURS, "riddle": OURS}, {"quiz": THEIRS, "riddle": THEIRS}, groups=group)
+
+    verdict = judge(candidate, baseline, scores, where | condition | {"metric": "acc"})
+
+    assert verdict.outcome is Outcome.ERROR
+    assert "off the scale of scores between 0 and 1" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize("condition", [{"max_drop": 5}, {"ceiling": 80}])
+def test_scores_that_are_no_shares_may_have_any_threshold(condition: dict[str, Any]) -> None:
+    values = [12.5 + n / 10 for n in range(50)]
+    sides = pair({"prose": values}, {"prose": values}, key="wer,none", higher=False)
+
+    assert judge(*sides, {"task": "prose", "metric": "wer"} | condition).outcome is Outcome.PASS
 
 
 def test_a_fingerprint_without_the_task_is_an_unknown_and_so_an_error() -> None:

@@ -13,7 +13,7 @@ from tests.support.evidence import document, metric, result, sha, task
 
 MUST = {
     ("documents", "targets", "version", "num_fewshot", "generation_kwargs", "filters"),
-    ("limit", "samples", "fewshot_seed"),
+    ("limit", "samples"),
 }
 CHANGES = {
     "version": 2.0,
@@ -66,7 +66,7 @@ def test_a_field_that_differs_is_reported_and_judged_by_the_table(field):
     one, other = fingerprints()
     put(one, field, CHANGES.get(field.path[0], sha("changed")))
     found = {each.field: each for each in differences(one, other)}
-    assert found[field.name].allowed is (field.need in (Need.MAY_DIFFER, Need.UNLESS_SAME_CONTENT))
+    assert found[field.name].allowed is (field.need not in (Need.MUST_MATCH, Need.UNLESS_EXPLAINED))
     assert len(found) == (2 if field.path[0] == "seeds" else 1)
     assert (found[field.name].task == "tiny_mc") is (field in TASK_FIELDS)
 
@@ -100,6 +100,16 @@ def test_null_is_unknown_except_where_it_means_none():
     for side in (one, other):
         side["tasks"]["tiny_mc"]["documents"] = None
     assert [each.field for each in differences(one, other)] == ["documents"]
+
+
+@pytest.mark.parametrize(("shots", "allowed"), [(0, True), (5, False)])
+def test_the_seed_of_examples_matters_only_where_there_are_examples(shots, allowed):
+    one, other = fingerprints()
+    for side in (one, other):
+        side["tasks"]["tiny_mc"]["num_fewshot"] = shots
+    one["seeds"] = [0, 1234, 1234, 7]
+    found = {each.field: each.allowed for each in differences(one, other)}
+    assert found == {"fewshot_seed": allowed, "seeds": True}
 
 
 def test_other_prompts_are_allowed_only_where_something_explains_them():

@@ -215,3 +215,52 @@ def test_a_first_run_without_a_baseline_checks_floors_and_warns():
 
 def test_scored_is_what_lm_eval_reports():
     assert scored([1.0, 0.0, 1.0, 1.0])["stderr"] == pytest.approx(0.25)
+
+
+class TestManyComparisons:
+    """What is claimed of one task has to stand against the chance that one of all of them looks so by luck."""
+
+    def verdict(self, lost, count=20):
+        odd, usual = answers(900, lost, 10, 90 - lost), answers(900, 2, 2, 96)
+        sides = {"t0": odd} | {f"t{n}": usual for n in range(1, count)}
+        candidate, baseline = ({name: side[at] for name, side in sides.items()} for at in (0, 1))
+        verdict = judge(pair(candidate, baseline), DROP | {"task": "t*"})
+        return next(check for check in verdict.checks if check.task == "t0")
+
+    def test_an_open_check_whose_bound_is_beyond_the_margin_says_why(self):
+        check = self.verdict(lost=36)
+        assert check.outcome is Outcome.INCONCLUSIVE
+        assert check.statistics.lower > check.statistics.margin
+        assert "one of 20 comparisons together may look so by luck (Holm)" in check.message
+
+    def test_alone_it_would_have_failed(self):
+        assert judge(one(900, 36, 10, 54)).outcome is Outcome.FAIL
+
+    def test_documents_that_would_decide_are_those_that_holm_wants(self):
+        assert self.verdict(lost=36).statistics.n_to_decide > 2000
+
+    def test_a_collapse_on_one_task_of_sixty_fails_also_where_scores_are_resampled(self):
+        rng = random.Random(2)
+        scores = {f"t{n}": [rng.random() for _ in range(100)] for n in range(60)}
+        collapsed = scores | {"t7": [max(0.0, value - 0.5 - rng.uniform(0, 0.1)) for value in scores["t7"]]}
+        verdict = judge(pair(collapsed, scores, key="f1,none"), DROP | {"task": "t*", "metric": "f1"})
+        assert [check.task for check in verdict.checks if check.outcome is Outcome.FAIL] == ["t7"]
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.999])
+def test_the_number_that_would_decide_is_never_one_that_did_not(confidence):
+    rng = random.Random(3)
+    values = {f"t{n}": [rng.random() for _ in range(25)] for n in range(3)}
+    noisy = {name: [min(1, max(0, each + rng.gauss(0.02, 0.02))) for each in side] for name, side in values.items()}
+    pooled = {"task": "t*", "metric": "f1", "pool": True, "max_drop": 0.01}
+    (check,) = judge(pair(noisy, values, key="f1,none"), pooled, confidence=confidence).checks
+    found = check.statistics
+    assert check.found is not Outcome.INCONCLUSIVE or found.n_to_decide is None or found.n_to_decide > found.n
+
+
+def test_few_clusters_ask_for_more_documents_than_there_are():
+    gains = {"a": answers(4000, 100, 160, 740), "b": answers(4000, 100, 110, 790)}
+    sides = ({name: side[at] for name, side in gains.items()} for at in (0, 1))
+    (check,) = judge(pair(*sides), {"task": "*", "metric": "acc", "pool": True, "max_drop": 0.01}).checks
+    assert check.found is Outcome.INCONCLUSIVE
+    assert check.statistics.n_to_decide > check.statistics.n == 10_000

@@ -91,6 +91,13 @@ def test_failures_may_be_put_up_with():
     assert verdict.checks[0].statistics.n == 999
 
 
+@pytest.mark.parametrize("lenient_first", [True, False])
+def test_what_one_rule_puts_up_with_excuses_no_other(lenient_first):
+    rules = [DROP | {"max_error_rate": 0.01, "name": "lenient"}, DROP | {"name": "strict"}]
+    verdict = decide(RuleSet.parse(rules if lenient_first else rules[::-1]), *changed(without_score))
+    assert {check.rule: check.outcome for check in verdict.checks} == {"lenient": Outcome.PASS, "strict": Outcome.ERROR}
+
+
 def test_a_result_that_counts_failed_requests_is_believed():
     candidate, baseline, scores = pair({"t": CANDIDATE}, {"t": BASELINE})
     candidate = edited(candidate, "tasks", "t", "failed", value=30)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from airflow_provider_lmeval.gate.stats.aggregate import AGGREGATES, contributions, recognise
+from airflow_provider_lmeval.gate.stats.aggregate import AGGREGATES, contributions, recognise, recognise_partly
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 2, size=(300, 2)).astype(float)
@@ -59,3 +59,23 @@ def test_an_unknown_aggregation_is_not_guessed(values, score):
 
 def test_both_sides_must_agree():
     assert recognise([CASES["mean"], CASES["perplexity"]]) is None
+
+
+@pytest.mark.parametrize(("values", "score", "name"), [(LOGS, math.exp(-LOGS[1:].mean()), "perplexity")])
+def test_documents_without_a_score_do_not_hide_what_the_score_is(values, score, name):
+    gap = values.copy()
+    gap[0] = np.nan
+    assert recognise_partly([(gap, score)]).name == name
+
+
+@pytest.mark.parametrize("of_gaps", [0.0, 0.5, 1.0])
+def test_a_score_may_count_the_documents_that_lack_one(of_gaps):
+    values = np.array([[1.0], [0.0], [1.0], [np.nan]])
+    assert recognise_partly([(values, (2 + of_gaps) / 4)]).mean
+
+
+@pytest.mark.parametrize(
+    ("values", "score"), [([[1.0], [0.0], [np.nan]], 0.2), ([[-1.0], [-2.0], [np.nan]], 9.0), ([[np.nan]], 2.0)]
+)
+def test_nothing_with_gaps_is_taken_for_an_average_unseen(values, score):
+    assert recognise_partly([(np.array(values), score)]) is None
