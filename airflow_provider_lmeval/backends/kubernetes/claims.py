@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from airflow_provider_lmeval.backends.kubernetes.api import Api
-from airflow_provider_lmeval.backends.kubernetes.view import PodView, posix
+from airflow_provider_lmeval.backends.kubernetes.seen import posix
+from airflow_provider_lmeval.backends.kubernetes.view import PodView
 from airflow_provider_lmeval.errors import ClusterError
 from airflow_provider_lmeval.plan.pod import OWNER, RUN_LABEL
 from airflow_provider_lmeval.plan.pod_parts import Manifest

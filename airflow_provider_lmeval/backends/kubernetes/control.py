@@ -25,8 +25,8 @@ async def look(api: Api, pod: PodRef, run_id: str) -> PodView:
     except ClusterError as error:
         if error.status != 404:
             raise
-        return replace(seen, deleted=True)
-    return found if found.uid == pod.uid else replace(seen, deleted=True)
+        return seen.lost()
+    return found if found.uid == pod.uid else seen.lost()
 
 
 async def stop(api: Api, pod: PodRef) -> bool:

@@ -8,32 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
+from airflow_provider_lmeval.backends.kubernetes.seen import ObjectView
 from airflow_provider_lmeval.backends.kubernetes.view import PodView, remember
 from airflow_provider_lmeval.plan.pod import SELECTOR
 
-
-class View(Protocol):
-    """What matters of an object at one moment."""
-
-    @property
-    def uid(self) -> str:
-        """Of the object."""
-
-    @property
-    def deleted(self) -> bool:
-        """Whether it is not there any more."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing of the evaluation runs any more, or ever will."""
-
-    def lost(self) -> Self:
-        """Return the view of the object when it is not there any more."""
-
-
-V = TypeVar("V", bound=View)
+V = TypeVar("V", bound=ObjectView)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ trigger saw travels in its event, so that a run can be concluded when the pod is
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from airflow_provider_lmeval.plan.pod import CONTAINER, MAX_TRIES, NONCE, OWNER, POD_TTL, QUEUE, RUN_LABEL, TASK_LABEL
+from airflow_provider_lmeval.backends.kubernetes.seen import ObjectView, metadata, posix
+from airflow_provider_lmeval.plan.pod import CONTAINER, MAX_TRIES, NONCE, QUEUE, RUN_LABEL, TASK_LABEL
 from airflow_provider_lmeval.spec.pod import PodSettings
 
 CHECKED = "already_checked"
@@ -19,13 +19,11 @@ CHECKED = "already_checked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PodView:
-    """A pod at one moment. Times are POSIX seconds by the API server's clock.
+class PodView(ObjectView):
+    """A pod at one moment; ``deletion`` is when its grace ends.
 
     :param nonce: which token opens its driver's status.
-    :param deletion: when its grace ends; None if nobody has deleted it. ``deleted``: it is not there any more.
     :param reason: of the pod's own status, with ``message``.
-    :param ttl: seconds that the reaper leaves it after its end; None: as long as all others.
     :param disruption: reason of its ``DisruptionTarget`` condition, or of Kueue's ``TerminationTarget``.
     :param queue: the Kueue LocalQueue it is for. :param gates: names of its scheduling gates: no node is looked for.
     :param ungated: when it was first seen without gates, if it is for a queue (see :func:`remember`).
@@ -38,21 +36,10 @@ class PodView:
     :param init_failure: what an init container said that failed.
     """
 
-    name: str
-    namespace: str
-    uid: str
-    version: str = ""
-    run_id: str = ""
-    task: str = ""
     container: str = "base"
     nonce: str = ""
     max_tries: str | None = None
-    owner: tuple[str, ...] = ()
     checked: bool = False
-    ttl: float | None = None
-    created: float | None = None
-    deletion: float | None = None
-    deleted: bool = False
     phase: str = "Pending"
     reason: str | None = None
     message: str | None = None
@@ -75,29 +62,12 @@ class PodView:
     exit_code: int | None = None
     exit_reason: str | None = None
     last_words: str | None = None
-    finished: float | None = None
     init_failure: str | None = None
 
     @property
     def ended(self) -> bool:
         """Whether nothing of the evaluation runs any more, or ever will. Sidecars do not count."""
         return self.deleted or self.exit_code is not None or self.phase in ("Succeeded", "Failed")
-
-    def lost(self) -> Self:
-        """Return the view of the pod when it is not there any more."""
-        return replace(self, deleted=True)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self) | {"owner": list(self.owner), "gates": list(self.gates)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild a view; keys of another release are ignored."""
-        known = {field.name for field in fields(cls)}
-        found = {name: value for name, value in data.items() if name in known}
-        lists = {name: tuple(found.get(name, ())) for name in ("owner", "gates")}
-        return cls(**found | lists)
 
     @classmethod
     def of(cls, pod: Mapping[str, Any], *, deleted: bool = False) -> Self:
@@ -109,22 +79,12 @@ class PodView:
         notes, labels = meta.get("annotations") or {}, meta.get("labels") or {}
         container = notes.get(CONTAINER, cls.__dataclass_fields__["container"].default)
         return cls(
-            name=meta["name"],
-            namespace=meta.get("namespace", ""),
-            uid=meta["uid"],
-            version=meta.get("resourceVersion", ""),
-            run_id=labels.get(RUN_LABEL, ""),
-            task=labels.get(TASK_LABEL, ""),
             container=container,
             nonce=notes.get(NONCE, ""),
             max_tries=notes.get(MAX_TRIES),
-            owner=tuple(notes[name] for name in OWNER if name in notes),
             checked=labels.get(CHECKED) == "True",
-            ttl=float(notes[POD_TTL]) if POD_TTL in notes else None,
             queue=labels.get(QUEUE),
             gates=tuple(gate["name"] for gate in spec.get("schedulingGates") or ()),
-            created=posix(meta.get("creationTimestamp")),
-            deletion=posix(meta.get("deletionTimestamp")),
             deleted=deleted,
             phase=status.get("phase") or "Pending",
             reason=status.get("reason"),
@@ -132,6 +92,7 @@ class PodView:
             ip=status.get("podIP"),
             node=spec.get("nodeName"),
             pulling=_pulls(status),
+            **metadata(pod, RUN_LABEL, TASK_LABEL),
             **_conditions(status),
             **_containers(status, container),
         )
@@ -148,11 +109,6 @@ def remember(view: PodView, before: PodView | None, now: float) -> PodView:
     if view.gates or view.scheduled is not None or not (view.queue or held or (before and before.ungated)):
         return view
     return replace(view, ungated=(before and before.ungated) or now)
-
-
-def posix(text: str | None) -> float | None:
-    """Return POSIX seconds of an RFC 3339 time."""
-    return datetime.fromisoformat(text).timestamp() if text else None
 
 
 def _conditions(status: Mapping[str, Any]) -> dict[str, Any]:
