@@ -133,7 +133,12 @@ _OPTIONS: dict[str, tuple[str, str, str | None, str]] = {
         '{"count": 2, "strategy": "data"}',
         "Devices of local runs, as JSON, and how they share an evaluation. Default: the first that is found.",
     ),
-    "pod_ttl": ("float", "86400", None, "Seconds after which ``airflow lmeval reap`` removes pods that have ended."),
+    "pod_ttl": (
+        "float",
+        "86400",
+        None,
+        "Seconds after which ``airflow lmeval reap`` removes pods and LMEvalJobs that have ended.",
+    ),
 }
 
 _LABELS = {

@@ -1,4 +1,4 @@
-"""Removes pods of evaluations that no task owns any more, and those that ended long ago.
+"""Removes pods and LMEvalJobs of evaluations that no task owns any more, and those that ended long ago.
 
 For an Airflow that evaluates in Kubernetes; ``airflow lmeval reap --dry-run`` shows what it would do.
 """

@@ -21,7 +21,7 @@ def get_lmeval_cli_commands() -> list[Any]:
             help="Evaluate language models",
             subcommands=[
                 command("ls", "List what can be evaluated", "listing", parser.add_ls_arguments),
-                command("reap", "Remove pods that nobody owns", "reap", parser.add_reap_arguments),
+                command("reap", "Remove pods and jobs that nobody owns", "reap", parser.add_reap_arguments),
                 command("run", "Evaluate on this machine", "run", parser.add_run_arguments),
                 command("validate", "Check a spec", "validate", parser.add_validate_arguments),
                 command("gate", "Decide on stored evidence", "gate", parser.add_gate_arguments),

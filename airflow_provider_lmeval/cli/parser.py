@@ -50,8 +50,8 @@ def add_ls_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_reap(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``reap``."""
-    text = "Remove pods of evaluations that no task owns any more, and those that ended long ago."
-    parser = commands.add_parser("reap", help="remove pods that nobody owns", description=text)
+    text = "Remove pods and LMEvalJobs of evaluations that no task owns any more, and those that ended long ago."
+    parser = commands.add_parser("reap", help="remove pods and LMEvalJobs that nobody owns", description=text)
     add_reap_arguments(parser)
     parser.set_defaults(command="reap")
 
@@ -61,9 +61,9 @@ def add_reap_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--conn-id", help="connection of type LM Eval (default: lmeval_default if there is one)")
     parser.add_argument("--namespace", help="where to look (default: [lmeval] namespace)")
     parser.add_argument(
-        "--ttl", type=float, metavar="SECONDS", help="keep ended pods so long (default: [lmeval] pod_ttl)"
+        "--ttl", type=float, metavar="SECONDS", help="keep ended ones so long (default: [lmeval] pod_ttl)"
     )
-    parser.add_argument("--unknown", action="store_true", help="also pods of tasks that this Airflow does not know")
+    parser.add_argument("--unknown", action="store_true", help="also those of tasks that this Airflow does not know")
     parser.add_argument("--dry-run", action="store_true", help="only print what would be removed")
 
 

@@ -168,7 +168,7 @@ def _released(job: Json) -> Json:
 
 
 def _pod(job: Json) -> Json:
-    """Return the operator's pod of a job."""
+    """Return the operator's pod of a job, which has the job's labels and annotations, too."""
     meta = job["metadata"]
     owner = {"apiVersion": job["apiVersion"], "kind": job["kind"], "name": meta["name"], "uid": meta["uid"]}
     container = {
@@ -180,7 +180,8 @@ def _pod(job: Json) -> Json:
     pod = {
         "name": meta["name"],
         "namespace": meta["namespace"],
-        "labels": POD_LABELS,
+        "labels": POD_LABELS | (meta.get("labels") or {}),
+        "annotations": dict(meta.get("annotations") or {}),
         "ownerReferences": [owner | {"controller": True}],
     }
     security = {"runAsNonRoot": True, "runAsUser": 1001, "seccompProfile": {"type": "RuntimeDefault"}}

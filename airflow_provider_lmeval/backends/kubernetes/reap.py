@@ -5,7 +5,7 @@ that died in the wrong moment for good, DAG runs deleted under their tasks, and 
 pod's own ``activeDeadlineSeconds`` bounds the damage, but only where a kubelet sees to it.
 
 Whether a run is an orphan is for its task to say. A task that this Airflow does not know may be another Airflow's, so its
-pod is only removed on request.
+pod is only removed on request. The same holds for LMEvalJobs, which ``lmevaljob/reap.py`` finds.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from airflow_provider_lmeval.backends.kubernetes.backend import KubernetesBackend
 from airflow_provider_lmeval.backends.kubernetes.claims import ClaimView, Owner, orphaned
+from airflow_provider_lmeval.backends.kubernetes.seen import ObjectView
 from airflow_provider_lmeval.backends.kubernetes.view import PodView
 from airflow_provider_lmeval.errors import ClusterError
 from airflow_provider_lmeval.plan.pod import SELECTOR
@@ -31,18 +32,18 @@ YOUNG_S = 300.0
 
 @dataclass(frozen=True)
 class Orphan:
-    """A pod or claim to remove, and why."""
+    """A pod, job or claim to remove, and why."""
 
-    view: PodView | ClaimView
+    view: ObjectView | ClaimView
     why: str
 
 
 def orphans(
-    views: Iterable[PodView], states: States, *, now: float, ttl_s: float, unknown: bool = False
+    views: Iterable[ObjectView], states: States, *, now: float, ttl_s: float, unknown: bool = False
 ) -> list[Orphan]:
-    """Return the pods that can be removed. Pure.
+    """Return the pods, or the jobs, that can be removed. Pure.
 
-    :param now: POSIX time, seconds. :param ttl_s: seconds a pod that has ended is kept.
+    :param now: POSIX time, seconds. :param ttl_s: seconds one that has ended is kept.
     :param unknown: also those whose task this Airflow does not know, and those that no task has started.
     """
     known = list(views)
@@ -56,13 +57,15 @@ def orphans(
     return found
 
 
-def _why(view: PodView, state: str | None, newest: PodView, now: float, ttl_s: float, *, unknown: bool) -> str | None:
-    """Return why a pod can be removed, or None if it has to stay."""
+def _why(
+    view: ObjectView, state: str | None, newest: ObjectView, now: float, ttl_s: float, *, unknown: bool
+) -> str | None:
+    """Return why a pod or a job can be removed, or None if it has to stay."""
     cared_for = state is not None and state not in ENDED
     if view.ended:
         age = now - (view.finished or view.created or 0.0)
         kept_s = ttl_s if view.ttl is None else view.ttl
-        return f"it ended {age:.0f} s ago" if age > kept_s and not cared_for else None
+        return f"it ended {age:.0f} s ago" if age > kept_s and not cared_for and not view.kept else None
     if cared_for:
         superseded = newest.run_id != view.run_id and not newest.ended
         return f"run {newest.run_id} has taken its place" if superseded else None
@@ -89,9 +92,9 @@ def reap(
     owners = {view.owner for view in views} | {claim.owner for claim in claims}
     states = states_of(owners - {()})
     found = orphans(views, states, now=now, ttl_s=ttl_s, unknown=unknown)
-    removed = {orphan.view for orphan in found}
+    removed = {orphan.view.name for orphan in found}
     settled = [claim for claim in claims if claim.created is not None and now - claim.created > YOUNG_S]
-    staying = sorted((view for view in views if view not in removed), key=lambda view: view.created or 0.0)
+    staying = sorted((view for view in views if view.name not in removed), key=lambda view: view.created or 0.0)
     found += [
         Orphan(claim, why)
         for claim, why in orphaned(settled, staying, lambda owner: _ended(states.get(owner), unknown=unknown))
@@ -118,7 +121,7 @@ def _claims(backend: KubernetesBackend, namespace: str) -> list[ClaimView]:
         return []
 
 
-def _remove(backend: KubernetesBackend, view: PodView | ClaimView) -> None:
+def _remove(backend: KubernetesBackend, view: ObjectView | ClaimView) -> None:
     if isinstance(view, ClaimView):
         backend.call(lambda api: api.delete_claim(view.namespace, view.name))
     else:

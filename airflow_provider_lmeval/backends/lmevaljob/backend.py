@@ -23,11 +23,10 @@ from airflow_provider_lmeval.backends.lmevaljob.conclude import conclude
 from airflow_provider_lmeval.backends.lmevaljob.interpret import JobLimits, describe_deletion, status_of
 from airflow_provider_lmeval.backends.lmevaljob.runs import NAME, JobRef, body, manifest
 from airflow_provider_lmeval.backends.lmevaljob.submit import is_usable, submit
-from airflow_provider_lmeval.backends.lmevaljob.view import JOBS, JobView, remember
+from airflow_provider_lmeval.backends.lmevaljob.view import JOBS, RUN_LABEL, JobView, remember
 from airflow_provider_lmeval.errors import BackendError, ClusterError
 from airflow_provider_lmeval.plan import Grants, Problem, check, raise_errors
 from airflow_provider_lmeval.plan.batch import BatchRules
-from airflow_provider_lmeval.plan.pod import RUN_LABEL
 from airflow_provider_lmeval.results import EvalResult
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
@@ -106,7 +105,7 @@ class LMEvalJobBackend(Backend):
     def submit(self, spec: EvalSpec, run_id: str, grants: Grants) -> Handle:  # noqa: ARG002 - checked before
         if success(self.store, run_id) is not None:
             return self._handle(run_id, None, spec)
-        found, namespace = body(spec, self.settings, self.batch), self.namespace
+        found, namespace, keep = body(spec, self.settings, self.batch), self.namespace, self.settings.is_kept
         stem = self.settings.name or (self.settings.generate_name or "").rstrip("-.") or run_id
         job = self.call(
             lambda api: submit(
@@ -114,7 +113,7 @@ class LMEvalJobBackend(Backend):
                 run_id,
                 namespace,
                 stem,
-                lambda name: manifest(found, run_id, spec.content_hash, name, namespace, self.task),
+                lambda name: manifest(found, run_id, spec.content_hash, name, namespace, self.task, keep=keep),
             )
         )
         return self._handle(run_id, job, spec)

@@ -79,7 +79,7 @@ def _waiting(view: JobView, state: State) -> str | None:
 
 
 def _ended(view: JobView, status: Status) -> Status:
-    status = replace(status, ended=view.completed)
+    status = replace(status, ended=view.finished)
     if view.state == State.COMPLETE and view.reason == Reason.SUCCEEDED:
         return replace(status, state=State.COMPLETE, reason=Reason.SUCCEEDED)
     if view.state == State.CANCELLED or view.reason == Reason.CANCELLED:

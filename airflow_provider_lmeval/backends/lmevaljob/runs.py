@@ -10,12 +10,12 @@ from airflow_provider_lmeval.backends.base import Handle
 from airflow_provider_lmeval.backends.kubernetes.cluster import Cluster
 from airflow_provider_lmeval.backends.kubernetes.runs import TaskRun
 from airflow_provider_lmeval.backends.lmevaljob.interpret import DEFAULT_LIMITS, JobLimits
-from airflow_provider_lmeval.backends.lmevaljob.view import JobView
+from airflow_provider_lmeval.backends.lmevaljob.view import KEEP, RUN_LABEL, TASK_LABEL, JobView
 from airflow_provider_lmeval.errors import BackendError
 from airflow_provider_lmeval.plan.batch import BatchRules
 from airflow_provider_lmeval.plan.lmevaljob import write_lmevaljob
 from airflow_provider_lmeval.plan.names import task_key
-from airflow_provider_lmeval.plan.pod import MANAGED_BY, MANAGER, MAX_TRIES, OWNER, RUN_LABEL, SPEC_HASH, TASK_LABEL
+from airflow_provider_lmeval.plan.pod import MAX_TRIES, OWNER, SPEC_HASH
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
 
@@ -35,15 +35,19 @@ def body(spec: EvalSpec, settings: LMEvalJobRun, batch: BatchRules) -> Manifest:
     return write_lmevaljob(spec, settings, batch=batch, elsewhere=SEEN_TO)
 
 
-def manifest(found: Manifest, run_id: str, spec_hash: str, name: str, namespace: str, task: TaskRun) -> Manifest:
+def manifest(
+    found: Manifest, run_id: str, spec_hash: str, name: str, namespace: str, task: TaskRun, *, keep: bool = False
+) -> Manifest:
     """Return the manifest of a run.
 
     :param found: from :func:`body`. :param name: of the resource. :param task: what Airflow knows of the run.
+    :param keep: it stays when its result is stored.
     """
     meta = {key: value for key, value in (found.get("metadata") or {}).items() if key != "generateName"}
-    labels = {MANAGED_BY: MANAGER, RUN_LABEL: run_id, TASK_LABEL: task_key(run_id)}
+    labels = {RUN_LABEL: run_id, TASK_LABEL: task_key(run_id)}
     notes = {SPEC_HASH: spec_hash} | dict(zip(OWNER, task.owner, strict=False))
     notes |= {} if task.max_tries is None else {MAX_TRIES: str(task.max_tries)}
+    notes |= {KEEP: "true"} if keep else {}
     meta |= {"name": name, "namespace": namespace}
     meta |= {"labels": (meta.get("labels") or {}) | labels, "annotations": (meta.get("annotations") or {}) | notes}
     return found | {"metadata": meta}

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from airflow_provider_lmeval.backends.kubernetes.api import Api
 from airflow_provider_lmeval.backends.lmevaljob.interpret import status_of
 from airflow_provider_lmeval.backends.lmevaljob.runs import Manifest
-from airflow_provider_lmeval.backends.lmevaljob.view import JOBS, JobView
+from airflow_provider_lmeval.backends.lmevaljob.view import JOBS, TASK_LABEL, JobView
 from airflow_provider_lmeval.errors import BackendError, ClusterError
 from airflow_provider_lmeval.plan import pod_name, task_key
-from airflow_provider_lmeval.plan.pod import TASK_LABEL
 from airflow_provider_lmeval.wire import RETRYABLE, Reason
 
 ROUNDS = 5

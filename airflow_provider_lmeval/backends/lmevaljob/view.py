@@ -7,14 +7,19 @@ plain data: the last one that a trigger saw travels in its event.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from airflow_provider_lmeval.backends.kubernetes.resources import Resource
-from airflow_provider_lmeval.backends.kubernetes.view import posix
+from airflow_provider_lmeval.backends.kubernetes.seen import ObjectView, metadata, posix
 from airflow_provider_lmeval.plan.lmevaljob.schema import API_VERSION
-from airflow_provider_lmeval.plan.pod import OWNER, RUN_LABEL, TASK_LABEL
 
+RUN_LABEL = "lmeval.airflow/job-run-id"
+TASK_LABEL = "lmeval.airflow/job-task"
+"""Other labels than those of our own pods: the operator copies a job's labels to its pod, and whoever looks for our pods, a
+network policy included, must not find the operator's."""
+KEEP = "lmeval.airflow/keep"
+"""Annotation of jobs that stay when their result is stored: the reaper leaves them, too."""
 PREFIX = f"/apis/{API_VERSION}"
 PLURAL = "lmevaljobs"
 PAGE = 10
@@ -22,30 +27,21 @@ PAGE = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobView:
-    """A job at one moment. Times are POSIX seconds by the API server's clock.
+class JobView(ObjectView):
+    """A job at one moment. An object that was deleted may be held by its ``finalizers``.
 
-    :param owner: dag id, DAG run id, task id, map index of the task that created it.
-    :param deletion: when it was deleted, though something still holds it; ``finalizers``: what. ``deleted``: it is gone.
+    :param keep: it was created to stay.
     :param suspended: its spec says so: Kueue has not let it go yet.
     :param online: its spec asks for online access.
     :param state: of its status; empty: no operator has looked at it. ``reason`` and ``message`` likewise.
     :param pod: name of the operator's pod.
     :param bar: the last of its progress bars.
     :param progressed: since when that is the same, by the clock of whoever looks.
+    :param scheduled: when it got its first pod. ``resumed``: when Kueue was first seen to let it go again.
     """
 
-    name: str
-    namespace: str
-    uid: str
-    version: str = ""
-    run_id: str = ""
-    task: str = ""
-    owner: tuple[str, ...] = ()
-    created: float | None = None
-    deletion: float | None = None
     finalizers: tuple[str, ...] = ()
-    deleted: bool = False
+    keep: bool = False
     suspended: bool = False
     online: bool = False
     state: str = ""
@@ -55,28 +51,32 @@ class JobView:
     bar: dict[str, str] | None = None
     progressed: float | None = None
     scheduled: float | None = None
-    completed: float | None = None
+    resumed: float | None = None
 
     @property
     def ended(self) -> bool:
         """Whether nothing of the evaluation runs any more, or ever will."""
-        return self.deleted or self.state in ("Complete", "Cancelled")
+        return self.deleted or (self.state in ("Complete", "Cancelled") and not self.retried)
 
-    def lost(self) -> Self:
-        """Return the view of the job when it is not there any more."""
-        return replace(self, deleted=True)
+    @property
+    def retried(self) -> bool:
+        """Whether the operator tries again what has failed.
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self) | {"owner": list(self.owner), "finalizers": list(self.finalizers)}
+        It calls a job *Complete*, *Failed* when it cannot create its pod (a quota) or read its own settings; but a job that
+        was neither scheduled nor completed is new to it, and so the job runs as soon as that works.
+        """
+        failed = self.state == "Complete" and self.reason == "Failed"
+        return failed and self.scheduled is None and self.finished is None
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild a view; keys of another release are ignored."""
-        known = {field.name for field in fields(cls)}
-        found = {name: value for name, value in data.items() if name in known}
-        tuples = {name: tuple(found.get(name, ())) for name in ("owner", "finalizers")}
-        return cls(**found | tuples)
+    @property
+    def began(self) -> float | None:
+        """When it got the pod that it has now."""
+        return max(self.scheduled, self.resumed or 0.0) if self.scheduled is not None else None
+
+    @property
+    def kept(self) -> bool:
+        """Whether it holds what people want to have: it succeeded, and was created to stay."""
+        return self.keep and self.reason == "Succeeded"
 
     @classmethod
     def of(cls, job: Mapping[str, Any], *, deleted: bool = False) -> Self:
@@ -85,20 +85,13 @@ class JobView:
         :param job: decoded JSON. :param deleted: it is the object of a DELETED event.
         """
         meta, spec, status = job["metadata"], job.get("spec") or {}, job.get("status") or {}
-        notes, labels = meta.get("annotations") or {}, meta.get("labels") or {}
         bars = status.get("progressBars") or [None]
         return cls(
-            name=meta["name"],
-            namespace=meta.get("namespace", ""),
-            uid=meta["uid"],
-            version=meta.get("resourceVersion", ""),
-            run_id=labels.get(RUN_LABEL, ""),
-            task=labels.get(TASK_LABEL, ""),
-            owner=tuple(notes[name] for name in OWNER if name in notes),
-            created=posix(meta.get("creationTimestamp")),
-            deletion=posix(meta.get("deletionTimestamp")),
-            finalizers=tuple(meta.get("finalizers") or ()),
+            **metadata(job, RUN_LABEL, TASK_LABEL),
             deleted=deleted,
+            finished=posix(status.get("completeTime")),
+            finalizers=tuple(meta.get("finalizers") or ()),
+            keep=(meta.get("annotations") or {}).get(KEEP) == "true",
             suspended=bool(spec.get("suspend")),
             online=bool(spec.get("allowOnline")),
             state=status.get("state") or "",
@@ -107,19 +100,20 @@ class JobView:
             pod=status.get("podName") or "",
             bar=bars[-1],
             scheduled=posix(status.get("lastScheduleTime")),
-            completed=posix(status.get("completeTime")),
         )
 
 
 def remember(view: JobView, before: JobView | None, now: float) -> JobView:
-    """Return a view that knows since when its progress bar stands still: the job itself does not say.
+    """Return a view that knows what the job itself does not say: since when its bar stands still, when it was resumed.
 
     :param before: the view before this one. :param now: POSIX time, seconds.
     """
-    if view.bar is None:
-        return view
-    same = before is not None and before.bar == view.bar
-    return replace(view, progressed=(before.progressed if before and same else None) or now)
+    if before is None:
+        return replace(view, progressed=now if view.bar else None)
+    held, same = before.state == "Suspended" and view.state != "Suspended", before.bar == view.bar
+    resumed = now if held and view.scheduled is not None else before.resumed
+    progressed = ((before.progressed if same and not held else None) or now) if view.bar else None
+    return replace(view, progressed=progressed, resumed=resumed)
 
 
 def _look(found: Mapping[str, Any], deleted: bool) -> JobView:
@@ -130,7 +124,7 @@ def _unseen(namespace: str, name: str, uid: str, run_id: str) -> JobView:
     return JobView(namespace=namespace, name=name, uid=uid, run_id=run_id)
 
 
-JOBS = Resource(PREFIX, PLURAL, "LMEvalJob", _look, _unseen, remember, page=PAGE)
+JOBS = Resource(PREFIX, PLURAL, "LMEvalJob", _look, _unseen, remember, selector=RUN_LABEL, page=PAGE)
 """Those that we have created."""
 ALL_JOBS = replace(JOBS, selector="")
 """Those of everybody, for a sensor."""

@@ -1,0 +1,63 @@
+"""A job that goes on: its progress and its log in the task's log, its states, one watch for all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.kube import KubeServer
+from tests.kube.custom import LMEVALJOBS
+from tests.kube.trustyai import JobScript, TrustyAI
+from tests.kube_backend.conftest import NAMESPACE, Airflow, context, defer
+from tests.kube_backend.lmevaljob.jobs import Shown, jobs, play, results
+
+
+def test_progress_and_the_pods_log_are_shown(
+    server: KubeServer, airflow: Airflow, trusty: TrustyAI, shown: Shown
+) -> None:
+    trusty.script = JobScript(
+        stays="Running", bars=("84/228",), log=b"Loading model\nRequesting API:   1%\rRequesting API:  37%\n"
+    )
+
+    def end() -> None:
+        server.wait(lambda: "evaluating Requesting API, 84/228" in shown.text)
+        server.wait(lambda: "Loading model" in shown.text, 20)
+        trusty.end(
+            jobs(server)[0]["metadata"]["name"], NAMESPACE, state="Complete", reason="Succeeded", results=results()
+        )
+
+    _, error = play(airflow, end)
+    assert error is None
+    assert shown.text.count("Loading model") == 1
+    assert "Requesting API:  37%" in shown.text
+    assert "Requesting API:   1%" not in shown.text
+
+
+def test_the_states_of_a_suspended_job(server: KubeServer, airflow: Airflow, trusty: TrustyAI, shown: Shown) -> None:
+
+    def release() -> None:
+        server.wait(lambda: "Suspended: suspended: waiting for Kueue" in shown.text)
+        name = jobs(server)[0]["metadata"]["name"]
+        spec = {**jobs(server)[0]["spec"], "suspend": False}
+        registry = server.cluster.registry
+        server.call(lambda: registry.change(LMEVALJOBS, (NAMESPACE, name), lambda job: job | {"spec": spec}))
+
+    _, error = play(airflow, release, lmevaljob={"suspend": True, "pickup_timeout": 0.5})
+    assert error is None
+
+
+def test_many_runs_share_one_watch(server: KubeServer, airflow: Airflow, trusty: TrustyAI) -> None:
+    import asyncio
+
+    trusty.script = JobScript(results=results())
+    tries = [(airflow.operator(task_id=f"evaluate_{n}"), context(task_id=f"evaluate_{n}")) for n in range(5)]
+    triggers = [defer(task, ctx).trigger for task, ctx in tries]
+
+    async def all_of_them() -> list[Any]:
+        async def first(trigger: Any) -> Any:
+            async for event in trigger.run():
+                return event.payload["status"]["reason"]
+
+        return await asyncio.gather(*map(first, triggers))
+
+    assert asyncio.run(all_of_them()) == ["Succeeded"] * 5
+    assert server.requests.count("watch", "lmevaljobs") == 1
