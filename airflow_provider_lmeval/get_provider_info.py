@@ -127,6 +127,12 @@ _OPTIONS: dict[str, tuple[str, str, str | None, str]] = {
         '{"queue_name": "evaluations", "image_pull_secrets": ["registry"]}',
         "Defaults for pods, as JSON: fields of ``PodSettings``. Connection and task override them field by field.",
     ),
+    "lmevaljob": (
+        "string",
+        "",
+        '{"labels": {"kueue.x-k8s.io/queue-name": "gpus"}, "pickup_timeout": 60}',
+        "Defaults for LMEvalJobs, as JSON: fields of ``LMEvalJobRun``. Connection and task override them field by field.",
+    ),
     "local_gpu": (
         "string",
         "",

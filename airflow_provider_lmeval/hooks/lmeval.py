@@ -100,7 +100,7 @@ def make_backend(
     :param pod: fields of ``PodSettings`` that come before those of the settings.
     :param cluster: where pods run instead of where the settings say.
     :param gpu: devices of a local run instead of those of the settings: a number, or fields of ``spec.pod_parts.Gpu``.
-    :param job: fields of ``spec.lmevaljob.LMEvalJobRun``.
+    :param job: fields of ``spec.lmevaljob.LMEvalJobRun`` that come before those of the settings.
     :raises ConfigError: there is no such backend.
     """
     chosen = name or settings.backend
@@ -153,12 +153,11 @@ def _kubernetes(
 def _lmevaljob(settings: Settings, results_uri: str, job: Mapping[str, Any] | None) -> LMEvalJobBackend:
     from airflow_provider_lmeval.backends.kubernetes.cluster import Cluster
     from airflow_provider_lmeval.backends.lmevaljob.backend import LMEvalJobBackend
-    from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
 
     return LMEvalJobBackend(
         results_uri=results_uri,
         cluster=Cluster(conn_id=settings.kubernetes_conn_id),
-        settings=LMEvalJobRun.parse(dict(job or {})),
+        settings=settings.job_settings(job),
         namespace=settings.namespace,
         batch=settings.batch,
     )

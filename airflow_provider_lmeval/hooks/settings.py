@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from airflow_provider_lmeval import _compat
-from airflow_provider_lmeval.errors import ConfigError
+from airflow_provider_lmeval.errors import ConfigError, SpecError
 from airflow_provider_lmeval.plan import Grants
 from airflow_provider_lmeval.plan.batch import BatchRules
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+    from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
     from airflow_provider_lmeval.spec.pod import PodSettings
 
 SECTION = "lmeval"
 CONNECTION_ONLY = frozenset({"script", "status_secret"})
 """Settings that are no option of the configuration section."""
+BY_FIELD = ("pod", "lmevaljob")
+"""Settings that are defaults of a task's arguments, as mappings: whoever is nearer to the task overrides single fields."""
+_NAMES = frozenset({"name", "generate_name"})
 
 
 class Settings(BaseModel):
@@ -62,6 +66,8 @@ class Settings(BaseModel):
     pod_ttl: float = Field(default=86400.0, ge=0)
     pod: dict[str, Any] | None = None
     """Defaults for pods: fields of ``spec.pod.PodSettings``."""
+    lmevaljob: dict[str, Any] | None = None
+    """Defaults for LMEvalJobs: fields of ``spec.lmevaljob.LMEvalJobRun``."""
     local_gpu: dict[str, Any] | None = None
     """Devices of local runs: ``count`` and ``strategy`` of ``spec.pod_parts.Gpu``."""
     status_secret: SecretStr | None = None
@@ -92,7 +98,7 @@ class Settings(BaseModel):
             raise ValueError(f"{', '.join(wrong)}: give absolute directories below the root, without '..'")
         return roots
 
-    @field_validator("pod", "local_gpu", mode="before")
+    @field_validator("pod", "lmevaljob", "local_gpu", mode="before")
     @classmethod
     def _decode(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -116,6 +122,23 @@ class Settings(BaseModel):
         return PodSettings.parse(
             configured | (self.pod or {}) | {k: v for k, v in (own or {}).items() if v is not None}
         )
+
+    def job_settings(self, own: Mapping[str, Any] | None = None) -> LMEvalJobRun:
+        """Return what LMEvalJobs get: what a DAG says, else the connection, else the configuration.
+
+        :param own: fields of ``LMEvalJobRun``.
+        :raises ConfigError: a default is wrong. :raises SpecError: a field of the DAG's is.
+        """
+        from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
+
+        defaults, chosen = self.lmevaljob or {}, {k: v for k, v in (own or {}).items() if v is not None}
+        try:
+            LMEvalJobRun.parse(defaults)
+        except SpecError as error:
+            raise ConfigError(f"[lmeval] settings, defaults for LMEvalJobs: {error}") from None
+        if chosen.keys() & _NAMES:  # either is the beginning of the name: a task's own takes the place of both
+            defaults = {name: value for name, value in defaults.items() if name not in _NAMES}
+        return LMEvalJobRun.parse(defaults | chosen)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -172,15 +195,18 @@ def resolve(extras: Mapping[str, Any] | None = None, source: str = "configuratio
     known = {name: value for name, value in configured.items() if value not in (None, "")}
     try:
         found = Settings.model_validate(known | own)
-        if (
-            found.pod and "pod" in known and "pod" in own
-        ):  # field by field: a connection adds to what holds for everybody
-            everybody = Settings.model_validate({"pod": known["pod"]}).pod or {}
-            found = found.model_copy(update={"pod": everybody | found.pod})
-        return found.with_defaults()
+        return found.model_copy(update=dict(_added(found, known, own))).with_defaults()
     except ValidationError as error:
         lines = "; ".join(_told(each) for each in error.errors(include_url=False))
         raise ConfigError(f"[lmeval] settings from {source}: {lines}") from None
+
+
+def _added(found: Settings, known: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what is merged field by field: a connection adds to what holds for everybody."""
+    for name in BY_FIELD:
+        if name in known and name in own:
+            everybody = getattr(Settings.model_validate({name: known[name]}), name)
+            yield name, (everybody or {}) | (getattr(found, name) or {})
 
 
 def _told(error: ErrorDetails) -> str:

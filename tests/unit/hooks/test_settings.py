@@ -198,3 +198,43 @@ def test_json_that_is_none_is_named(environ) -> None:
     environ["AIRFLOW__LMEVAL__POD"] = "{queue"
     with pytest.raises(ConfigError, match=r"pod: .*not JSON"):
         resolve()
+
+
+def test_defaults_for_jobs_are_overridden_field_by_field(environ) -> None:
+    everybody = {"labels": {"team": "llm"}, "pickup_timeout": 60, "keep": True}
+    environ["AIRFLOW__LMEVAL__LMEVALJOB"] = json.dumps(everybody)
+    settings = resolve({"backend": "lmevaljob", "lmevaljob": {"pickup_timeout": 90}})
+    found = settings.job_settings({"keep": False, "labels": {"team": "mine"}})
+    assert (found.pickup_timeout, found.keep, found.labels) == (90, False, {"team": "mine"})
+    assert settings.job_settings().labels == {"team": "llm"}
+    assert make_backend(settings, job={"startup_timeout": 5}).settings.startup_timeout == 5
+
+
+def test_a_tasks_own_name_takes_the_place_of_the_default_one() -> None:
+    settings = resolve({"lmevaljob": {"name": "nightly"}})
+    found = settings.job_settings({"generate_name": "mine-"})
+    assert (found.name, found.generate_name) == (None, "mine-")
+
+
+@pytest.mark.parametrize(
+    ("default", "told"),
+    [
+        ({"pick_up": 3}, r"lmevaljob\.pick_up"),
+        ({"pickup_timeout": 0}, r"lmevaljob\.pickup_timeout"),
+        ({"outputs": {"pvc_managed": {"sise": "1Gi"}}}, r"lmevaljob\.outputs\.pvc_managed\.sise"),
+    ],
+)
+def test_a_wrong_default_for_jobs_is_named_before_a_task_is_blamed(default, told) -> None:
+    with pytest.raises(ConfigError, match=told):
+        resolve({"lmevaljob": default}).job_settings({"keep": True})
+
+
+def test_a_wrong_setting_of_a_tasks_job_is_the_tasks_mistake() -> None:
+    with pytest.raises(SpecError, match=r"lmevaljob\.pickup_timeout"):
+        resolve({"lmevaljob": {"keep": True}}).job_settings({"pickup_timeout": -1})
+
+
+def test_defaults_for_jobs_have_to_be_json(environ) -> None:
+    environ["AIRFLOW__LMEVAL__LMEVALJOB"] = "{keep: true}"
+    with pytest.raises(ConfigError, match="lmevaljob: is not JSON"):
+        resolve()
