@@ -10,6 +10,7 @@ from airflow_provider_lmeval.errors import LMEvalError, SpecError
 
 KINDS = ("tasks", "groups", "tags", "suites")
 STRATEGIES = ("data", "model", "tensor")
+BACKENDS = ("local", "kubernetes", "lmevaljob", "memory")
 
 
 def build_parser(prog: str = "airflow-lmeval") -> argparse.ArgumentParser:
@@ -106,6 +107,9 @@ def add_validate_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``validate``."""
     parser.add_argument("spec", help="YAML file with an evaluation spec; - reads standard input")
     parser.add_argument("--show", action="store_true", help="print the spec as it was understood")
+    parser.add_argument(
+        "--backend", choices=BACKENDS, help="where it is to run (default: [lmeval] backend): not every one can do all"
+    )
     parser.add_argument(
         "--rules", default="no_regression", help="rules of its gate, as for `gate`, to warn if they cannot be decided"
     )

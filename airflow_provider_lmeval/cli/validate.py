@@ -11,8 +11,8 @@ from airflow_provider_lmeval.cli.data import check_data
 from airflow_provider_lmeval.cli.gate import read_baseline, read_rules
 from airflow_provider_lmeval.errors import GateError, SpecError
 from airflow_provider_lmeval.gate.preflight import preflight
-from airflow_provider_lmeval.hooks.settings import resolve
-from airflow_provider_lmeval.plan import check
+from airflow_provider_lmeval.hooks.settings import Settings, resolve
+from airflow_provider_lmeval.plan import Problem, check
 from airflow_provider_lmeval.spec import EvalSpec
 
 
@@ -24,6 +24,15 @@ def read_spec(path: str) -> EvalSpec:
     return EvalSpec.from_yaml(sys.stdin.read()) if path == "-" else EvalSpec.from_file(path)
 
 
+def _backends(spec: EvalSpec, settings: Settings, backend: str | None) -> list[Problem]:
+    """Return what only the chosen backend cannot do."""
+    if (backend or settings.backend) != "lmevaljob":
+        return []
+    from airflow_provider_lmeval.plan.lmevaljob.fit import job_problems
+
+    return job_problems(spec, settings.job_settings())
+
+
 def main(arguments: argparse.Namespace) -> int:
     """Print the problems; 2 if one of them is an error."""
     spec = read_spec(arguments.spec)
@@ -32,7 +41,8 @@ def main(arguments: argparse.Namespace) -> int:
         foreseen = preflight(spec, read_rules(arguments.rules), past.result if past else None)
     except GateError as error:
         raise SpecError(str(error)) from None
-    problems = [*check(spec, resolve().grants), *check_data(spec)]
+    settings = resolve()
+    problems = [*check(spec, settings.grants), *check_data(spec), *_backends(spec, settings, arguments.backend)]
     for problem in problems:
         print(f"{problem.level}: {problem.message} [{problem.id}]")
     for problem in {each.id: each for each in problems}.values():

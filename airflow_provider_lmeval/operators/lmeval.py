@@ -21,7 +21,7 @@ from airflow_provider_lmeval.operators.outcome import fail
 from airflow_provider_lmeval.operators.publish import check_outputs, outputs_as_data, publish_and_tell
 from airflow_provider_lmeval.operators.rules import as_data, parse_rules
 from airflow_provider_lmeval.operators.running import RunsEvaluation
-from airflow_provider_lmeval.operators.specs import is_constant, parse_constant, parse_spec
+from airflow_provider_lmeval.operators.specs import check_job, is_constant, parse_constant, parse_spec
 from airflow_provider_lmeval.plan import Grants
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.wire import Status
@@ -105,10 +105,7 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         if is_constant(self.spec):
             parse_constant(self.spec)
         check_arguments(self.kubernetes)
-        if self.lmevaljob and is_constant(self.lmevaljob):
-            from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
-
-            LMEvalJobRun.parse(self.lmevaljob)
+        check_job(self.spec, self.backend, self.lmevaljob)
         check_outputs(self.outputs)
         if self.outputs and not wait_for_completion:
             raise SpecError(

@@ -22,6 +22,28 @@ def is_constant(value: Any) -> bool:
     return value is None or isinstance(value, int | float)
 
 
+def constants(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that are known when the DAG file is parsed."""
+    return {name: value for name, value in arguments.items() if is_constant(value)}
+
+
+def check_job(spec: Any, backend: str | None, lmevaljob: Mapping[str, Any]) -> None:
+    """Check what goes to TrustyAI's operator while the DAG file is parsed, as far as it is constant.
+
+    :param backend: as the operator was given it; where the configuration chooses, the run's own checks find the same.
+    :raises SpecError: a setting of the job is wrong, or the job cannot say what the spec says.
+    """
+    if not lmevaljob and backend != "lmevaljob":
+        return
+    from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
+
+    job = LMEvalJobRun.parse(constants(lmevaljob))
+    if backend == "lmevaljob" and is_constant(spec):
+        from airflow_provider_lmeval.plan.lmevaljob.fit import job_problems
+
+        raise_errors(job_problems(parse_spec(spec), job))
+
+
 def parse_spec(value: EvalSpec | Mapping[str, Any] | str) -> EvalSpec:
     """Validate a rendered spec.
 

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from airflow_provider_lmeval.catalog import CATALOG_VERSION, Catalog, catalog
-from airflow_provider_lmeval.errors import EvaluationPermissionError, SpecError, UnknownTaskError
+from airflow_provider_lmeval.errors import EvaluationPermissionError, ManifestError, SpecError, UnknownTaskError
 from airflow_provider_lmeval.plan.code import code_in, some
 from airflow_provider_lmeval.plan.data import git_hosts
 from airflow_provider_lmeval.plan.preflight_rules import RULES
@@ -97,7 +97,7 @@ def check(spec: EvalSpec, grants: Grants, *, lm_eval_version: str = CATALOG_VERS
 def raise_errors(problems: list[Problem]) -> None:
     """Raise the errors among the problems as one exception, the most telling type first.
 
-    :raises UnknownTaskError, EvaluationPermissionError, SpecError: one line per error.
+    :raises UnknownTaskError, EvaluationPermissionError, ManifestError, SpecError: one line per error.
     """
     errors = [problem for problem in problems if problem.level == "error"]
     if not errors:
@@ -108,6 +108,7 @@ def raise_errors(problems: list[Problem]) -> None:
         "online-denied": EvaluationPermissionError,
         "env-denied": EvaluationPermissionError,
         "git-denied": EvaluationPermissionError,
+        "lmevaljob-field": ManifestError,
     }
     raise kinds.get(errors[0].id, SpecError)("\n".join(f"{e.message} [{e.id}]" for e in errors))
 

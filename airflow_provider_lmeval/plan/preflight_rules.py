@@ -26,6 +26,7 @@ RULES: dict[str, str] = {
     "predict-only": "Drop `predict_only` for a result that a gate is to judge.",
     "warm-up": "Drop `warm_up` to evaluate; `LMEvalWarmupOperator` sets it by itself.",
     "strategy": "Choose the `gpu.strategy` that the message names, or leave it out.",
+    "lmevaljob-field": "Leave the field that the message names at its default, or choose the backend `kubernetes`.",
     "no-gpu": "Request a GPU with `kubernetes.gpu`, or choose another device.",
     "idle-gpu": "Drop `gpu`: nothing in this evaluation would use it.",
     "no-store": "Set `results_uri` to an object store, or `kubernetes.results` to a volume.",

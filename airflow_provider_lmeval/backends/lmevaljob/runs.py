@@ -14,15 +14,13 @@ from airflow_provider_lmeval.backends.lmevaljob.view import KEEP, RUN_LABEL, TAS
 from airflow_provider_lmeval.errors import BackendError
 from airflow_provider_lmeval.plan.batch import BatchRules
 from airflow_provider_lmeval.plan.lmevaljob import write_lmevaljob
+from airflow_provider_lmeval.plan.lmevaljob.fit import SEEN_TO, secrets_of
 from airflow_provider_lmeval.plan.names import task_key
 from airflow_provider_lmeval.plan.pod import MAX_TRIES, OWNER, SPEC_HASH
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
 
 NAME = "lmevaljob"
-SEEN_TO = frozenset({"checkpoint", "no_progress_timeout", "timeout", "unitxt.name"})
-"""Fields of a spec that LMEvalJob has no words for and this backend sees to. The operator always sends all tasks in one
-call, so there is nothing to resume from, whatever ``checkpoint`` says."""
 
 Manifest = dict[str, Any]
 
@@ -32,7 +30,8 @@ def body(spec: EvalSpec, settings: LMEvalJobRun, batch: BatchRules) -> Manifest:
 
     :raises ManifestError: LMEvalJob has no words for something.
     """
-    return write_lmevaljob(spec, settings, batch=batch, elsewhere=SEEN_TO)
+    job = settings.model_copy(update={"env_secrets": secrets_of(spec, settings)})
+    return write_lmevaljob(spec, job, batch=batch, elsewhere=SEEN_TO)
 
 
 def manifest(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_lmeval.errors import SpecError
-from airflow_provider_lmeval.operators.specs import is_constant
+from airflow_provider_lmeval.operators.specs import constants
 
 if TYPE_CHECKING:
     from airflow_provider_lmeval.operators.kubernetes.pod import EvalPodOperator
@@ -61,7 +61,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     for name in arguments.keys() & REFUSED.keys():
         raise SpecError(f"kubernetes.{name}: not an argument here: {REFUSED[name]}")
     pod, _ = split(arguments)
-    PodSettings.parse({name: value for name, value in pod.items() if is_constant(value)})
+    PodSettings.parse(constants(pod))
 
 
 def make_pod_operator(outer: LMEvalOperator, context: Any) -> EvalPodOperator:

@@ -11,7 +11,9 @@ from airflow.providers_manager import ProvidersManager
 
 from airflow_provider_lmeval.__main__ import main
 from airflow_provider_lmeval.cli.definition import get_lmeval_cli_commands
+from airflow_provider_lmeval.cli.parser import BACKENDS as OFFERED
 from airflow_provider_lmeval.cli.parser import STRATEGIES
+from airflow_provider_lmeval.hooks.lmeval import BACKENDS
 from airflow_provider_lmeval.spec.pod_parts import Strategy
 
 
@@ -62,6 +64,19 @@ def test_a_wrong_spec_is_exit_status_2(spec: Path, text: str, words: str, capsys
     assert main(["validate", str(spec)]) == 2
     told = capsys.readouterr()
     assert words in told.out + told.err
+
+
+def test_what_the_chosen_backend_cannot_do_is_told(spec: Path, capsys, monkeypatch) -> None:
+    spec.write_text("model: {type: hf, pretrained: /m}\ntasks: [arc_easy]\nseed: 7\n")
+    assert main(["validate", str(spec)]) == 0
+    assert main(["validate", str(spec), "--backend", "lmevaljob"]) == 2
+    assert "error: seed: LMEvalJob has no field for it" in capsys.readouterr().out
+    monkeypatch.setenv("AIRFLOW__LMEVAL__BACKEND", "lmevaljob")
+    assert main(["validate", str(spec)]) == 2
+
+
+def test_the_tool_knows_all_backends() -> None:
+    assert OFFERED == BACKENDS
 
 
 def test_bad_rows_are_told_by_line_where_the_file_can_be_read(spec: Path, capsys) -> None:

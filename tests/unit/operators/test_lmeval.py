@@ -36,6 +36,21 @@ async def event_of(deferral: TaskDeferred) -> dict:
     raise AssertionError("the trigger ended without an event")
 
 
+def test_what_an_lmevaljob_cannot_say_is_told_when_the_dag_is_parsed() -> None:
+    spec = SPEC | {"samples": {"arc_easy": [1]}}
+    with pytest.raises(SpecError, match=r"samples: LMEvalJob has no field for it; use limit"):
+        operator(spec=spec, backend="lmevaljob")
+    operator(spec=spec, backend="local", lmevaljob={"keep": True})
+    operator(spec="{{ params.spec }}", backend="lmevaljob")
+
+
+def test_what_is_constant_of_a_jobs_settings_is_checked_though_the_rest_is_a_template() -> None:
+    with pytest.raises(SpecError, match=r"lmevaljob\.pickup_timeout"):
+        operator(backend="lmevaljob", lmevaljob={"name": "{{ ds }}", "pickup_timeout": 0})
+    with pytest.raises(SpecError, match=r"lmevaljob\.pod: spec\.pod\.volumes\[0\]"):
+        operator(backend="lmevaljob", lmevaljob={"name": "{{ ds }}", "pod": {"volumes": [{"emptyDir": {}}]}})
+
+
 def test_a_constant_spec_is_checked_when_the_dag_is_parsed() -> None:
     with pytest.raises(SpecError, match="limit"):
         operator(spec=SPEC | {"limit": 0})
