@@ -107,6 +107,10 @@ class Backend(ABC):
         :raises RunNotFoundError: there is no such run.
         """
 
+    def news(self, handle: Handle) -> list[str]:  # noqa: ARG002
+        """Return what a run's log has said since the last call, for a worker that waits, where nothing else shows it."""
+        return []
+
     @abstractmethod
     def cancel(self, handle: Handle) -> None:
         """Stop a run and wait until nothing of it is running any more.

@@ -128,10 +128,16 @@ class RunsEvaluation(_Operator):
             while not State((status := backend.status(handle)).state).ended:
                 if line := progress.line(status):
                     self.log.info("%s", line)
+                self._tell_news(backend, handle)
                 time.sleep(self._interval())
+            self._tell_news(backend, handle)
         except LMEvalError as error:
             fail(error)
         return status
+
+    def _tell_news(self, backend: Backend, handle: Handle) -> None:
+        for line in backend.news(handle):
+            self.log.info("%s", line)
 
     def _conclude(
         self, context: Any, backend: Backend, handle: Handle, status: Status, *, timed_out: bool = False

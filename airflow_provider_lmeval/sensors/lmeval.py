@@ -36,6 +36,7 @@ class LMEvalSensor(BaseSensorOperator):
     """
 
     _job: Handle | None = None
+    _poked: Backend | None = None
 
     template_fields: Sequence[str] = ("handle", "lmevaljob", "results_uri", "lmeval_conn_id")
     ui_color = "#e6f4ea"
@@ -80,10 +81,12 @@ class LMEvalSensor(BaseSensorOperator):
         """Look once."""
         try:
             handle = self._found()
-            status = self._backend(handle.backend).status(handle)
+            self._poked = backend = self._poked or self._backend(handle.backend)
+            status = backend.status(handle)
+            news = [] if self.reschedule else backend.news(handle)  # another process would show all of it again
         except LMEvalError as error:
             fail(error)
-        if line := self._progress.line(status):
+        for line in filter(None, (self._progress.line(status), *news)):
             self.log.info("%s", line)
         if not State(status.state).ended:
             return PokeReturnValue(is_done=False)

@@ -73,6 +73,11 @@ class TrustyAI:
         """Let a job end now, with this status."""
         self.server.call(lambda: self._status(namespace, name, completeTime=clock.timestamp(), **status))
 
+    def say(self, name: str, namespace: str, log: bytes) -> None:
+        """Let the pod of a job write to its log. To be called in the server's loop."""
+        pod = self.server.cluster.store.get(PODS, (namespace, name))
+        self.server.cluster.workers[pod["metadata"]["uid"]].runners["main"].current.say(log, None)
+
     def _react(self, event: Event) -> None:
         """Take up a job that is new or released, let go of a deleted one."""
         if event.kind is not LMEVALJOBS or event.new is None:

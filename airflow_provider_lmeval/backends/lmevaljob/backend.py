@@ -21,6 +21,7 @@ from airflow_provider_lmeval.backends.kubernetes.control import stored
 from airflow_provider_lmeval.backends.kubernetes.runs import TaskRun
 from airflow_provider_lmeval.backends.lmevaljob.conclude import conclude
 from airflow_provider_lmeval.backends.lmevaljob.interpret import JobLimits, describe_deletion, status_of
+from airflow_provider_lmeval.backends.lmevaljob.log import PodLog
 from airflow_provider_lmeval.backends.lmevaljob.runs import NAME, JobRef, body, manifest
 from airflow_provider_lmeval.backends.lmevaljob.submit import is_usable, submit
 from airflow_provider_lmeval.backends.lmevaljob.view import JOBS, RUN_LABEL, JobView, remember
@@ -69,6 +70,7 @@ class LMEvalJobBackend(Backend):
         self.task = task or TaskRun()
         self._namespace = namespace
         self._seen: dict[str, JobView] = {}
+        self._logs: dict[str, PodLog] = {}
 
     @cached_property
     def store(self) -> Store:
@@ -179,6 +181,14 @@ class LMEvalJobBackend(Backend):
         view = remember(await look(api, job, handle.run_id), self._seen.get(job.uid), time.time())
         self._seen[job.uid] = view
         return named(status_of(view, now=time.time(), limits=job.limits), handle)
+
+    def news(self, handle: Handle) -> list[str]:
+        """Return the new lines of the operator's pod, as of the job that was seen last; why there are none, once."""
+        seen = self._seen.get(JobRef.of(handle).uid)
+        if seen is None or not seen.pod or seen.deleted:
+            return []
+        log = self._logs.setdefault(seen.uid, PodLog())
+        return self.call(lambda api: log.news(api, seen), handle)
 
     def cancel(self, handle: Handle) -> None:
         self.call(lambda api: cancel(api, JobRef.of(handle), handle.run_id), handle)

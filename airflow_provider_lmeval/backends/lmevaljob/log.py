@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 
 from airflow_provider_lmeval.backends.kubernetes.api import Api, Call
 from airflow_provider_lmeval.backends.kubernetes.resources import PODS
@@ -32,7 +33,8 @@ class PodLog:
 
     def __init__(self, tell: Callable[[str], None] | None = None) -> None:
         self._tell = tell
-        self._last, self._told = "", 0
+        self._last, self._told, self._since = "", 0, ""
+        self._lacking = False
         self.lines: deque[str] = deque(maxlen=LAST_LINES)
         """The newest lines."""
 
@@ -41,28 +43,53 @@ class PodLog:
         return bool(view.pod) and view.state == "Running"
 
     async def status(self, api: Api, view: JobView) -> Status | None:
-        """Tell the lines that are new; a pod that has no log yet, or no more, is no trouble.
+        """Tell the lines that are new.
 
         :raises ClusterError: the log may not be read.
         """
+        for line in await self._read(api, view):
+            if self._tell is not None:
+                self._tell(line)
+        return None
+
+    async def news(self, api: Api, view: JobView) -> list[str]:
+        """Return the lines that are new; once, why there are none."""
+        try:
+            return await self._read(api, view)
+        except ClusterError as error:
+            told, self._lacking = self._lacking, True
+            return [] if told else [f"{self.lack}: {error}"]
+
+    async def _read(self, api: Api, view: JobView) -> list[str]:
+        """Return the lines that are new; a pod that has no log yet, or no more, is no trouble."""
         query = {"container": CONTAINER, "timestamps": "true", "limitBytes": MOST_BYTES}
-        query |= {"sinceTime": f"{self._last[:19]}Z"} if self._last else {}
+        query |= {"sinceTime": self._since} if self._since else {}
         path = f"{PODS.path(view.namespace, view.pod)}/log"
         try:
             answer = await api.patient(0).send(Call("GET", path, query))
         except ClusterError as error:
             if error.transient or error.status in (400, 404):
-                return None
+                return []
             raise
-        for line in self._news(answer.body.decode("utf-8", "replace").split("\n")):
-            shown = line.rstrip("\r").rpartition("\r")[
-                2
-            ]  # of a progress bar, which writes over itself, what it said last
-            if shown.strip():
-                self.lines.append(shown)
-                if self._tell is not None:
-                    self._tell(shown)
-        return None
+        return self.take(answer.body)
+
+    def take(self, piece: bytes) -> list[str]:
+        """Return the lines of a piece that were not there before; see :attr:`lines` for the newest of all.
+
+        A piece begins with the second of the last line, since the kubelet counts in seconds, and ends after so many bytes.
+        A line that is cut off there comes again, whole, with the next piece.
+        """
+        cut = len(piece) >= MOST_BYTES
+        whole = piece[: piece.rfind(b"\n") + 1] if cut and b"\n" in piece else piece
+        news = list(self._news(whole.decode("utf-8", "replace").split("\n")))
+        if cut and not news and self._last:
+            news = [f"… more than {MOST_BYTES // 1024} KiB of log within a second: the rest of it is left out"]
+            second = datetime.fromisoformat(self._since) + timedelta(seconds=1)
+            self._last, self._told, self._since = second.isoformat()[:19], 0, second.isoformat()
+        # of a progress bar, which writes over itself, what it said last
+        shown = [line for each in news if (line := each.rstrip("\r").rpartition("\r")[2]).strip()]
+        self.lines.extend(shown)
+        return shown
 
     def _news(self, lines: Iterable[str]) -> Iterator[str]:
         """Yield the text of lines that were not told yet. Several may have one time, of which some were there before."""
@@ -75,5 +102,10 @@ class PodLog:
                 again -= 1
                 continue
             self._told = self._told + 1 if stamp == self._last else 1
-            self._last = stamp
+            self._last, self._since = stamp, _second(stamp)
             yield text
+
+
+def _second(stamp: str) -> str:
+    """Return the second of a time as the kubelet writes it, ``2026-01-01T00:00:00.123456789+02:00``: nodes have zones."""
+    return stamp[:19] + (stamp[-6:] if stamp[-6:-5] in ("+", "-") else "+00:00")

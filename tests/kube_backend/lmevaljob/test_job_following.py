@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_lmeval.sensors.lmeval import LMEvalSensor
 from tests.kube import KubeServer
 from tests.kube.custom import LMEVALJOBS
 from tests.kube.trustyai import JobScript, TrustyAI
+from tests.kube_backend.acts import Worker
 from tests.kube_backend.conftest import NAMESPACE, Airflow, context, defer
-from tests.kube_backend.lmevaljob.jobs import Shown, jobs, play, results
+from tests.kube_backend.lmevaljob.jobs import Shown, foreign, jobs, play, results, role
 
 
 def test_progress_and_the_pods_log_are_shown(
@@ -30,6 +32,62 @@ def test_progress_and_the_pods_log_are_shown(
     assert shown.text.count("Loading model") == 1
     assert "Requesting API:  37%" in shown.text
     assert "Requesting API:   1%" not in shown.text
+
+
+def test_a_worker_that_waits_shows_the_log_as_well(
+    server: KubeServer, airflow: Airflow, trusty: TrustyAI, shown: Shown
+) -> None:
+    trusty.script = JobScript(stays="Running", log=b"Loading model\n")
+
+    def end() -> None:
+        server.wait(lambda: "Loading model" in shown.text, 20)
+        name = jobs(server)[0]["metadata"]["name"]
+        server.call(lambda: trusty.say(name, NAMESPACE, b"Saving results\n"))
+        trusty.end(name, NAMESPACE, state="Complete", reason="Succeeded", results=results())
+
+    worker = Worker(end)
+    found = airflow.operator(deferrable=False, poll_interval=0.2).execute(context())
+    worker.join()
+    assert found["reason"] == "Succeeded"
+    assert [shown.text.count(line) for line in ("Loading model", "Saving results")] == [1, 1]
+
+
+def test_a_sensor_that_pokes_shows_the_log_as_well(server: KubeServer, trusty: TrustyAI, shown: Shown) -> None:
+    trusty.script = JobScript(stays="Running", log=b"Loading model\n")
+    foreign(server)
+
+    def end() -> None:
+        server.wait(lambda: "Loading model" in shown.text, 20)
+        trusty.end("theirs", NAMESPACE, state="Complete", reason="Succeeded", results=results())
+
+    worker = Worker(end)
+    sensor = LMEvalSensor(
+        task_id="wait", lmevaljob="theirs", lmeval_conn_id="eval", deferrable=False, poke_interval=0.2
+    )
+    assert sensor.execute(context())["reason"] == "Succeeded"
+    worker.join()
+    assert shown.text.count("Loading model") == 1
+
+
+def test_a_worker_without_the_right_to_logs_says_so_once(
+    server: KubeServer, airflow: Airflow, trusty: TrustyAI, shown: Shown
+) -> None:
+    trusty.script = JobScript(stays="Running")
+    server.user("airflow", [rule for rule in role() if rule.resources != ("pods/log",)])
+
+    def end() -> None:
+        name = "'get' on 'pods/log'"
+        server.wait(lambda: name in shown.text, 20)
+        seen = server.requests.count("get", "lmevaljobs")
+        server.wait(lambda: server.requests.count("get", "lmevaljobs") > seen + 1)
+        trusty.end(
+            jobs(server)[0]["metadata"]["name"], NAMESPACE, state="Complete", reason="Succeeded", results=results()
+        )
+
+    worker = Worker(end)
+    assert airflow.operator(deferrable=False, poll_interval=0.2).execute(context())["reason"] == "Succeeded"
+    worker.join()
+    assert shown.text.count("the pod's log is not shown") == 1
 
 
 def test_the_states_of_a_suspended_job(server: KubeServer, airflow: Airflow, trusty: TrustyAI, shown: Shown) -> None:
