@@ -61,6 +61,12 @@ _OPTIONS: dict[str, tuple[str, str, str | None, str]] = {
         "github.com,git.example.com:8443",
         "Hosts that task definitions may be fetched from by git over HTTPS, comma-separated; needs online access too.",
     ),
+    "max_git_bytes": (
+        "integer",
+        "268435456",
+        None,
+        "Bytes that one fetch of task definitions may bring, as git packs them; a larger repository is refused.",
+    ),
     "allowed_data_roots": (
         "string",
         "",

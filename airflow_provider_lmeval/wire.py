@@ -30,6 +30,8 @@ TOKEN_HEADER = "X-LMEval-Token"  # noqa: S105 - the name of a header
 """Carries the run's token. Not ``Authorization``: the Kubernetes API server's proxy does not forward that header."""
 DRIVER_HEADER = "X-LMEval-Driver"
 """Marks every answer of the driver, so that a proxy's 401 or 503 is not mistaken for the driver's."""
+GIT_MAX_BYTES = 256 * 1024 * 1024
+"""What a fetch of task definitions may bring unless the administrator says otherwise: all files of a commit, packed."""
 
 
 class State(StrEnum):
@@ -181,6 +183,7 @@ class Request(Document):
     :param data: tasks made of rows (``wire_data.OwnTask``).
     :param git_sources: repositories with task YAML files, each ``{"url", "ref", "path"}``; fetched when the run starts.
     :param git_hosts: hosts they may be fetched from (the administrator's list).
+    :param git_max_bytes: what a fetch from one of them may bring, as git packs it.
     :param data_roots: directories that data files may be read from, besides the run's, the model's and ``include_paths``.
     :param evaluate: keyword arguments of the evaluation, under lm-eval's names; see ``EVALUATE_KEYS``.
     :param checkpoint: ``task`` evaluates and keeps one task at a time; ``none`` sends all in one call as lm-eval does.
@@ -219,6 +222,7 @@ class Request(Document):
     data: list[dict[str, Any]] = field(default_factory=list)
     git_sources: list[dict[str, Any]] = field(default_factory=list)
     git_hosts: list[str] = field(default_factory=list)
+    git_max_bytes: int = GIT_MAX_BYTES
     data_roots: list[str] = field(default_factory=list)
     evaluate: dict[str, Any] = field(default_factory=dict)
     checkpoint: str = "task"

@@ -17,6 +17,7 @@ from airflow_provider_lmeval import _compat
 from airflow_provider_lmeval.errors import ConfigError, SpecError
 from airflow_provider_lmeval.plan import Grants
 from airflow_provider_lmeval.plan.batch import BatchRules
+from airflow_provider_lmeval.wire import GIT_MAX_BYTES
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -48,6 +49,7 @@ class Settings(BaseModel):
     allow_code_execution: bool = False
     allowed_env: tuple[str, ...] = ()
     allowed_git_hosts: tuple[str, ...] = ()
+    max_git_bytes: int = Field(default=GIT_MAX_BYTES, ge=1024)
     allowed_data_roots: tuple[str, ...] = ()
     kubernetes_conn_id: str = "kubernetes_default"
     namespace: str = ""
@@ -169,6 +171,7 @@ class Settings(BaseModel):
             code_execution=self.allow_code_execution,
             env=frozenset(self.allowed_env),
             git_hosts=frozenset(self.allowed_git_hosts),
+            git_max_bytes=self.max_git_bytes,
             data_roots=self.allowed_data_roots,
         )
 

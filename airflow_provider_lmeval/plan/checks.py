@@ -20,7 +20,7 @@ from airflow_provider_lmeval.plan.served import check_served
 from airflow_provider_lmeval.plan.suites import referenced, split_tasks
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.sources import DirectorySource, GitSource
-from airflow_provider_lmeval.wire import Cause
+from airflow_provider_lmeval.wire import GIT_MAX_BYTES, Cause
 from airflow_provider_lmeval.wire_env import why_not
 
 LOGLIKELIHOOD = frozenset({"loglikelihood", "loglikelihood_rolling", "multiple_choice"})
@@ -39,6 +39,7 @@ class Grants:
     :param code_execution: running code that models, tasks or datasets bring.
     :param env: names of environment variables that a spec may refer to.
     :param git_hosts: hosts that task definitions may be fetched from.
+    :param git_max_bytes: what one fetch may bring.
     :param data_roots: directories that data files may be read from.
     """
 
@@ -46,6 +47,7 @@ class Grants:
     code_execution: bool = False
     env: frozenset[str] = frozenset()
     git_hosts: frozenset[str] = frozenset()
+    git_max_bytes: int = GIT_MAX_BYTES
     data_roots: tuple[str, ...] = ()
 
 

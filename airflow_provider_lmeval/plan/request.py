@@ -67,6 +67,7 @@ def plan_request(spec: EvalSpec, run_id: str, grants: Grants, placement: Placeme
         data=[own_task(data).to_json() for data in spec.data],
         git_sources=git_sources(spec),
         git_hosts=sorted(grants.git_hosts),
+        git_max_bytes=grants.git_max_bytes,
         data_roots=list(grants.data_roots),
         evaluate=_evaluate(spec),
         checkpoint=spec.checkpoint,

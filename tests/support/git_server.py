@@ -6,6 +6,7 @@ submodule, a symbolic link out of the repository and a file in LFS; and it redir
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import os
@@ -54,8 +55,43 @@ def make_repository(root: Path, files: dict[str, str]) -> str:
     return git(work, "rev-parse", "HEAD")
 
 
+def make_bare(root: Path, name: str) -> Path:
+    """Make an empty bare repository for objects that no work tree could have, and return its place."""
+    git(root, "init", "--quiet", "--bare", "--initial-branch", "main", name)
+    return root / name
+
+
+def write_blob(repository: Path, content: bytes) -> str:
+    """Add a file's content and return its object."""
+    return _write(repository, "blob", content)
+
+
+def write_tree(repository: Path, entries: dict[str | bytes, tuple[str, str]]) -> str:
+    """Add a directory as it is said, whether git would take it or not, and return its object.
+
+    :param entries: mode and object by name.
+    """
+    names = {name if isinstance(name, bytes) else name.encode(): entry for name, entry in entries.items()}
+    raw = [mode.encode() + b" " + name + b"\0" + bytes.fromhex(at) for name, (mode, at) in sorted(names.items())]
+    return _write(repository, "tree", b"".join(raw))
+
+
+def commit_tree(repository: Path, tree: str) -> None:
+    """Make the branch ``main`` of a directory."""
+    git(repository, "update-ref", "refs/heads/main", git(repository, "commit-tree", tree, "-m", "Tasks"))
+
+
+def _write(repository: Path, kind: str, content: bytes) -> str:
+    command = ["git", "hash-object", "-w", "--literally", "--stdin", "-t", kind]
+    return (
+        subprocess.run(command, cwd=repository, input=content, capture_output=True, check=True).stdout.decode().strip()
+    )
+
+
 class GitServer:
-    """Serves the repositories below a directory at ``https://localhost:PORT/``; ``/moved/…`` redirects there.
+    """Serves the repositories below a directory at ``https://localhost:PORT/``.
+
+    ``/moved/…`` redirects there, and ``/wordy/…`` refuses with more words than anyone wants to read.
 
     :param root: of the repositories; certificate and key are written there.
     """
@@ -98,6 +134,9 @@ def _handler(root: Path, requests: list[str]) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
+            if self.path.startswith("/wordy/"):
+                self._refuse("\x1b[2Jno " * 200_000)
+                return
             path, _, query = self.path.partition("?")
             variables = {
                 "PATH": os.environ["PATH"],
@@ -122,7 +161,15 @@ def _handler(root: Path, requests: list[str]) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            with contextlib.suppress(OSError):  # a client that has had enough
+                self.wfile.write(content)
+
+        def _refuse(self, words: str) -> None:
+            self.send_response(403)
+            self.send_header("Content-Type", "text/plain")
+            self.send_header("Content-Length", str(len(words)))
+            self.end_headers()
+            self.wfile.write(words.encode())
 
         def log_message(self, *args: Any) -> None:
             pass

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_lmeval.driver.worker.git_source import Fetched, fetch_sources, git_environment
+from airflow_provider_lmeval.driver.worker.git_repository import git_environment
+from airflow_provider_lmeval.driver.worker.git_source import Fetched, fetch_sources
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Request
 from tests.support.git_server import GitServer, make_repository
