@@ -122,6 +122,7 @@ def paths_of(value: Any, path: tuple[str, ...] = ("spec",)) -> Iterator[tuple[st
         yield path
 
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WORD = st.text("abcxyz019", min_size=1, max_size=8)
 IDENTIFIER = st.builds("{}_{}".format, st.sampled_from(["a", "b", "c"]), WORD)
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30)
@@ -171,7 +172,10 @@ def task_lists(draw: st.DrawFn) -> Json:
     recipes = draw(st.lists(_recipe(custom), min_size=not tasks, max_size=3))
     found |= {"taskNames": tasks} if tasks else {}
     found |= {"taskRecipes": recipes} if recipes else {}
-    git = _some(url=st.just("https://example.com/a.git"), branch=TEXT, commit=WORD, path=st.just("a/b"))
+    git = _some(
+        url=st.just("https://example.com/a.git"), branch=st.sampled_from(["main", "v1", "HEAD", COMMIT]) | TEXT,
+        commit=st.just(COMMIT) | WORD, path=st.sampled_from(["a/b", "a/", "./a", "../a", "/"]),
+    )  # fmt: skip
     if draw(st.booleans()) and (source := draw(git)):
         found["customTasks"] = {"source": {"git": source}}
     return found
@@ -246,4 +250,4 @@ def _s3() -> st.SearchStrategy[Json]:
     names = ("accessKeyId", "secretAccessKey", "bucket", "region", "endpoint")
     needed: dict[str, st.SearchStrategy[Any]] = dict.fromkeys(names, SELECTOR)
     optional = {"caBundle": SELECTOR, "verifySSL": st.booleans()}
-    return st.fixed_dictionaries(needed | {"path": WORD}, optional=optional)
+    return st.fixed_dictionaries(needed | {"path": WORD | st.sampled_from(["", "/a", "../a"])}, optional=optional)

@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.plan.lmevaljob.findings import Findings, Path
+from airflow_provider_lmeval.plan.lmevaljob.storage import HF_HOME, bucket_settings, referenced
 from airflow_provider_lmeval.spec import EnvRef, EvalSpec
 from airflow_provider_lmeval.spec.base import check_no_literal_secret_env
 from airflow_provider_lmeval.spec.lmevaljob import QUEUE_LABEL, LMEvalJobSettings
@@ -20,8 +21,6 @@ from airflow_provider_lmeval.spec.pod import PodSettings
 
 POD: Path = ("spec", "pod")
 CONTAINER: Path = (*POD, "container")
-HF_HOME = "/opt/app-root/src/hf_home"
-"""Where the operator mounts the offline claim."""
 OUTPUT = "/opt/app-root/src/output"
 """Where the operator mounts the claim for results."""
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -124,7 +123,7 @@ def _write_env(
         else:
             selector = job.env_secrets[name].model_dump(exclude_none=True)
             written.append({"name": name, "valueFrom": {"secretKeyRef": selector}})
-    for name in job.env_secrets.keys() - spec.env.keys():
+    for name in job.env_secrets.keys() - spec.env.keys() - referenced(spec):
         findings.error(
             ("lmevaljob", "env_secrets", name), f"the spec's env does not refer to it as {{'env': {name!r}}}"
         )
@@ -144,7 +143,8 @@ def pod_settings(manifest: Mapping[str, Any], findings: Findings) -> PodSettings
     found |= _security(pod, container, findings)
     found |= _volumes(pod, container, findings)
     found |= _storage(spec, findings)
-    found["env_secrets"] = _secrets(container.get("env", []))
+    secrets, found["ca_bundles"] = bucket_settings(spec)
+    found["env_secrets"] = _secrets(container.get("env", [])) | secrets
     found["affinity"] = pod.get("affinity")
     found["queue_name"] = metadata.get("labels", {}).get(QUEUE_LABEL)
     if pod.get("sideCars"):
@@ -217,10 +217,12 @@ def _storage(spec: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
         found["cache"] = {"claim": claim, "path": HF_HOME}
     if claim := outputs.get("pvcName"):
         found["results"] = {"claim": claim, "path": OUTPUT}
-    if "s3" in storage:
-        findings.warn(("spec", "offline", "storage", "s3"), _KEPT)
-    if managed := outputs.get("pvcManaged"):
-        found["results"] = {"path": OUTPUT, "size": managed.get("size"), "retention": "Retain"}
+    if size := outputs.get("pvcManaged", {}).get("size"):
+        found["results"] = {"path": OUTPUT, "size": size, "retention": "Retain"}
+    elif "pvcManaged" in outputs:
+        findings.warn(("spec", "outputs", "pvcManaged"), "names no size; give kubernetes.results one")
+    if "pvcManaged" in outputs and "pvcName" in outputs:
+        findings.warn(("spec", "outputs", "pvcName"), "has no effect beside pvcManaged, there as here")
     if "oci" in outputs:
         findings.warn(("spec", "outputs", "oci"), f"{_KEPT}; elsewhere, LMEvalOperator(outputs=…) pushes to a registry")
     return found

@@ -19,6 +19,8 @@ from airflow_provider_lmeval.plan.lmevaljob.metadata import read_metadata
 from airflow_provider_lmeval.plan.lmevaljob.pods import pod_settings, read_pod
 from airflow_provider_lmeval.plan.lmevaljob.recipes import modernised, read_tasks
 from airflow_provider_lmeval.plan.lmevaljob.schema import API_VERSION, KIND, MOST_TOLD, check_plain, check_schema
+from airflow_provider_lmeval.plan.lmevaljob.sources import GIT, read_git
+from airflow_provider_lmeval.plan.lmevaljob.storage import read_bucket
 from airflow_provider_lmeval.plan.lmevaljob.values import read_value, text_fields, typed_fields
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobSettings
@@ -42,6 +44,7 @@ _NAMES = {
     "systemInstruction": "system_instruction",
     "chatTemplate": "apply_chat_template",
     "taskList": "tasks",
+    "offline": "offline",
 }
 _LONGEST_NUMBER = 32
 _BESIDE = {
@@ -136,6 +139,7 @@ class _Reader:
     def __init__(self, spec: Mapping[str, Any], batch: BatchRules, findings: Findings, places: dict[str, Path]) -> None:
         self._spec, self._batch, self._findings, self._places = spec, batch, findings, places
         self._moved: dict[str, tuple[Path, str]] = {}
+        places["task_sources"] = GIT
 
     def read(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the data of a spec, and those of the settings but for their metadata."""
@@ -147,7 +151,9 @@ class _Reader:
         data |= self._limit() | self._batch_size() | self._generation() | self._chat()
         if "device" in self._moved:
             data["device"] = self._moved["device"][1]
-        return data, {"suspend": spec.get("suspend", False), "env_secrets": secrets, "pod": pod} | self._storage()
+        sources, git = read_git(spec["taskList"], self._findings)
+        data |= sources | read_bucket(spec, self._findings)
+        return data, {"suspend": spec.get("suspend", False), "env_secrets": secrets, "pod": pod} | git | self._storage()
 
     def _model(self) -> dict[str, Any]:
         cls = TYPED_MODELS.get(self._spec["model"], OtherModel)
@@ -243,13 +249,6 @@ class _Reader:
         found = {name: snake(spec[name]) for name in ("offline", "outputs") if name in spec}
         if "storage" in found.get("offline", {}):
             found["offline"] = found["offline"]["storage"]
-        git = spec["taskList"].get("customTasks", {}).get("source", {}).get("git")
-        if git:
-            path = ("spec", "taskList", "customTasks", "source", "git")
-            self._findings.warn(
-                path, "is fetched by the backend lmevaljob; elsewhere, give a directory in include_paths"
-            )
-            found["git_tasks"] = git
         return found
 
 

@@ -17,6 +17,8 @@ from airflow_provider_lmeval.plan.lmevaljob.metadata import write_metadata
 from airflow_provider_lmeval.plan.lmevaljob.pods import write_pod
 from airflow_provider_lmeval.plan.lmevaljob.recipes import write_tasks
 from airflow_provider_lmeval.plan.lmevaljob.schema import API_VERSION, KIND, check_schema
+from airflow_provider_lmeval.plan.lmevaljob.sources import write_git
+from airflow_provider_lmeval.plan.lmevaljob.storage import write_offline
 from airflow_provider_lmeval.plan.lmevaljob.values import text_fields, write_value
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobSettings
@@ -24,14 +26,13 @@ from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobSettings
 EXPRESSED = frozenset(
     {"allow_code_execution", "allow_online", "apply_chat_template", "artifacts", "batch_size", "device", "env"}
     | {"gen_kwargs", "limit", "log_samples", "max_batch_size", "model", "num_fewshot", "system_instruction", "tasks"}
-    | {"unitxt"}
+    | {"offline", "task_sources", "unitxt"}
 )
 """Fields of a spec that LMEvalJob has words for; any other must be at its default."""
 _INSTEAD = {
     "bootstrap_iters": "the operator leaves it at lm-eval's 100,000",
     "checkpoint": "the operator always evaluates all tasks in one call",
-    "include_paths": "the operator takes custom tasks from git only: lmevaljob.git_tasks",
-    "offline": "say it to the operator: lmevaljob.offline, and HF_HOME in env",
+    "include_paths": "the operator takes custom tasks from git only: task_sources",
     "samples": "use limit for fewer documents",
     "warm_up": "evaluate with limit 1 and allow_online instead, which fetches what it reads",
     "timeout": "set execution_timeout on the task",
@@ -69,7 +70,7 @@ def write_lmevaljob(
     written: dict[str, Any] = {
         "model": spec.model.type,
         "modelArgs": _arguments(spec, findings, origins),
-        "taskList": write_tasks(spec, findings, origins, own_names=own_names) | _git(job),
+        "taskList": write_tasks(spec, findings, origins, own_names=own_names) | write_git(spec, job, findings, origins),
         "numFewShot": spec.num_fewshot,
         "limit": _limit(spec, findings),
         "genArgs": _generation(spec, findings, origins),
@@ -82,7 +83,7 @@ def write_lmevaljob(
         "allowCodeExecution": spec.allow_code_execution,
         "pod": write_pod(spec, job, findings, origins) or None,
         "outputs": None if job.outputs is None else camel(job.outputs.model_dump(exclude_none=True)),
-        "offline": None if job.offline is None else {"storage": camel(job.offline.model_dump(exclude_none=True))},
+        "offline": camel(write_offline(spec, job, findings)),
     }
     findings.check()
     kept = {name: value for name, value in written.items() if value is not None and value != []}
@@ -157,12 +158,6 @@ def _chat(spec: EvalSpec) -> dict[str, Any] | None:
     if not chosen:
         return None
     return {"enabled": True} | ({"name": chosen} if isinstance(chosen, str) else {})
-
-
-def _git(job: LMEvalJobSettings) -> dict[str, Any]:
-    if job.git_tasks is None:
-        return {}
-    return {"customTasks": {"source": {"git": job.git_tasks.model_dump(exclude_none=True)}}}
 
 
 def camel(value: Any) -> Any:

@@ -22,8 +22,9 @@ from airflow_provider_lmeval.plan.lmevaljob import (
     write_lmevaljob,
 )  # fmt: skip
 from airflow_provider_lmeval.plan.lmevaljob.schema import MAX_BYTES
+from airflow_provider_lmeval.plan.lmevaljob.storage import VARIABLES
 from airflow_provider_lmeval.spec import EvalSpec
-from tests.support.lmevaljobs import DATA, TEXT, documents, manifest, minimal
+from tests.support.lmevaljobs import COMMIT, DATA, TEXT, documents, manifest, minimal
 from tests.support.recorded import exchanges
 
 MODELS = (
@@ -117,7 +118,7 @@ def test_every_part_that_our_pods_have_no_equal_for_is_named_with_its_line() -> 
     lines = (DATA / "everything.yaml").read_text().splitlines()
     named = {warning.field: lines[warning.line - 1] for warning in found.warnings}
     expected = {
-        "spec.offline.storage.s3", "spec.outputs.oci",
+        "spec.outputs.pvcName", "spec.outputs.oci",
         "spec.pod.container.env[2]", "spec.pod.container.env[3]", "spec.pod.container.env[4]",
         "spec.pod.container.resources.claims", "spec.pod.container.resources.limits.ephemeral-storage",
         "spec.pod.container.resources.requests.memory", "spec.pod.container.securityContext.readOnlyRootFilesystem",
@@ -134,6 +135,101 @@ def test_every_part_that_our_pods_have_no_equal_for_is_named_with_its_line() -> 
     )
     for field, line in named.items():
         assert field.rpartition(".")[2].partition("[")[0] in line or "[" in field
+
+
+def with_git(**git: str) -> Any:
+    return minimal(taskList={"taskNames": ["mine"], "customTasks": {"source": {"git": git}}})
+
+
+URL = "https://example.com/tasks.git"
+
+
+@pytest.mark.parametrize(
+    ("git", "ref", "path"),
+    [
+        ({"branch": "main", "path": "eval"}, "main", "eval"),
+        ({"commit": COMMIT}, COMMIT, ""),
+        ({"branch": "main", "commit": COMMIT, "path": "./eval/"}, COMMIT, "eval"),
+        ({}, "HEAD", ""),
+    ],
+)
+def test_custom_tasks_from_git_become_a_source_at_the_revision_the_operator_checks_out(git, ref, path) -> None:
+    found = read_lmevaljob(with_git(url=URL, **git))
+    (source,) = found.spec.task_sources
+    assert (source.url, source.ref, source.path) == (URL, ref, path)
+    plain = git in ({"branch": "main", "path": "eval"}, {"commit": COMMIT}, {})
+    assert (found.job.git_tasks is None) == plain
+    assert [warning.field for warning in found.warnings] == ["spec.taskList.customTasks.source.git"] * (not git)
+
+
+@pytest.mark.parametrize(
+    ("git", "named"),
+    [
+        ({"url": URL, "commit": "0a1b2c3"}, "commit '0a1b2c3' is abbreviated"),
+        ({"url": URL, "branch": "-x"}, "ref"),
+        ({"url": URL, "path": "../up"}, "path"),
+        ({"url": "https:///x"}, "url"),
+        ({"branch": "main"}, "names no repository"),
+    ],
+)
+def test_a_repository_that_cannot_be_fetched_by_name_is_a_warning_and_stays_with_the_job(git, named) -> None:
+    found = read_lmevaljob(with_git(**git))
+    (warning,) = found.warnings
+    assert (warning.field, named in warning.message) == ("spec.taskList.customTasks.source.git", True)
+    assert found.spec.task_sources == ()
+    assert write_lmevaljob(found.spec, found.job)["spec"]["taskList"]["customTasks"]["source"]["git"] == git
+
+
+def with_bucket(pod: Any = None, **s3: Any) -> Any:
+    selectors = {name: {"name": "minio", "key": name} for name in VARIABLES}
+    storage = {"pvcName": "models", "s3": selectors | {"path": "models/qwen"} | s3}
+    return minimal(offline={"storage": storage}, pod=pod)
+
+
+def test_a_bucket_becomes_the_specs_with_its_secrets_by_reference() -> None:
+    found = read_lmevaljob(with_bucket(verifySSL=False, caBundle={"name": "minio-ca", "key": "ca.crt"}))
+    s3 = found.spec.offline.s3
+    assert (found.spec.offline.cache, s3.path, s3.verify_ssl) == (found.pod.cache.path, "models/qwen", False)
+    for ours, field in {"access_key_id": "accessKeyId", "bucket": "bucket", "endpoint": "endpoint"}.items():
+        reference = getattr(s3, ours).env
+        assert found.pod.env_secrets[reference].model_dump() == {"secret": "minio", "key": field}
+    assert [bundle.config_map for bundle in found.pod.ca_bundles] == ["minio-ca"]
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (with_bucket(path="../up"), "path '../up' is none in a bucket"),
+        (
+            with_bucket(pod={"container": {"env": [{"name": "AWS_S3_ENDPOINT", "value": "x"}]}}),
+            "sets AWS_S3_ENDPOINT as well",
+        ),
+    ],
+)
+def test_a_bucket_that_we_could_not_copy_is_a_warning_and_stays_with_the_job(data, named) -> None:
+    found = read_lmevaljob(data)
+    (warning,) = found.warnings
+    assert (warning.field, named in warning.message) == ("spec.offline.storage.s3", True)
+    assert found.spec.offline is None
+    assert "AWS_S3_BUCKET" not in found.pod.env_secrets
+    assert write_lmevaljob(found.spec, found.job)["spec"]["offline"] == data["spec"]["offline"]
+
+
+def test_a_bucket_without_a_claim_needs_a_volume_of_ours() -> None:
+    data = with_bucket()
+    del data["spec"]["offline"]["storage"]["pvcName"]
+    (warning,) = read_lmevaljob(data).warnings
+    assert "set kubernetes.cache" in warning.message
+
+
+def test_a_managed_claim_wins_over_a_named_one_and_needs_a_size() -> None:
+    both = read_lmevaljob(minimal(outputs={"pvcManaged": {"size": "5Gi"}, "pvcName": "mine"}))
+    assert (both.pod.results.size, both.pod.results.claim) == ("5Gi", None)
+    assert [warning.field for warning in both.warnings] == ["spec.outputs.pvcName"]
+    unsized = read_lmevaljob(minimal(outputs={"pvcManaged": {}}))
+    assert unsized.pod.results is None
+    assert [warning.field for warning in unsized.warnings] == ["spec.outputs.pvcManaged"]
 
 
 def test_the_first_designs_plain_strings_are_read_with_a_warning_each() -> None:

@@ -12,11 +12,13 @@ from airflow_provider_lmeval.errors import ManifestError
 from airflow_provider_lmeval.plan.lmevaljob import read_lmevaljob, write_lmevaljob
 from airflow_provider_lmeval.plan.lmevaljob.findings import Findings
 from airflow_provider_lmeval.plan.lmevaljob.schema import check_schema
+from airflow_provider_lmeval.plan.lmevaljob.storage import HF_HOME, VARIABLES
 from airflow_provider_lmeval.plan.lmevaljob.write import EXPRESSED
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobSettings
 from tests.support.lmevaljobs import (
     ARTIFACT,
+    COMMIT,
     DATA,
     IDENTIFIER,
     TEXT,
@@ -67,6 +69,20 @@ MODELS = st.builds(
     load_in_4bit=st.booleans(),
     max_length=st.none() | st.integers(1, 10**6),
 )
+SOURCES = st.fixed_dictionaries(
+    {"type": st.just("git"), "url": st.just("https://example.com/a.git")},
+    optional={"ref": st.sampled_from(["main", "v1", "release/2", "HEAD", "0a1b2c3d", COMMIT]), "path": st.just("a/b")},
+)
+SECRETS = {name: {"name": "bucket", "key": name.lower()} for name in VARIABLES.values()}
+
+
+def offline(**changes: Any) -> dict[str, Any]:
+    """Return a bucket in a spec, in the operator's variables."""
+    names = ("access_key_id", "secret_access_key", "bucket", "region", "endpoint")
+    references = dict(zip(names, ({"env": name} for name in VARIABLES.values()), strict=True))
+    return {"cache": HF_HOME, "s3": references | {"path": "models"} | changes}
+
+
 BATCHES = st.integers(1, 24) | st.sampled_from(["auto", "auto:3"])
 SPECS = st.fixed_dictionaries(
     {
@@ -88,6 +104,8 @@ SPECS = st.fixed_dictionaries(
         "env": st.dictionaries(IDENTIFIER, TEXT.filter(lambda text: "$(" not in text), max_size=2),
         "allow_online": st.booleans(),
         "allow_code_execution": st.booleans(),
+        "task_sources": st.lists(SOURCES, min_size=1, max_size=1),
+        "offline": st.builds(lambda path, verify: offline(path=path, verify_ssl=verify), WORD, st.booleans()),
     },
 )
 
@@ -96,7 +114,8 @@ SPECS = st.fixed_dictionaries(
 @given(data=SPECS)
 def test_a_spec_comes_back_as_it_was(data) -> None:
     spec = EvalSpec.parse(data)
-    back = read_lmevaljob(spec.to_lmevaljob()).spec
+    secrets = LMEvalJobSettings.parse({"env_secrets": SECRETS if spec.offline else {}})
+    back = read_lmevaljob(spec.to_lmevaljob(secrets)).spec
     assert back == spec
     assert back.content_hash == spec.content_hash
 
@@ -152,6 +171,9 @@ def test_every_field_of_a_spec_is_either_written_or_refused() -> None:
     assert set(EvalSpec.model_fields) > EXPRESSED
 
 
+GIT_SOURCE = {"type": "git", "url": "https://example.com/a.git"}
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -173,6 +195,16 @@ def test_every_field_of_a_spec_is_either_written_or_refused() -> None:
         ({"unitxt": [{"card": "cards.a", "template": {"__type__": "t"}}]}, r"unitxt\[0\].template"),
         ({"artifacts": {"cards": {"cards.a": {"__type__": "t"}}}}, r"artifacts.cards.cards.a"),
         ({"artifacts": {"system_prompts": {"a": {"__type__": "t"}}}}, r"artifacts.system_prompts.a"),
+        ({"task_sources": [GIT_SOURCE, GIT_SOURCE | {"path": "b"}]}, "task_sources: LMEvalJob has words for one git"),
+        ({"task_sources": [{"type": "directory", "path": "/tasks"}]}, "task_sources: LMEvalJob has words for one git"),
+        ({"task_sources": [GIT_SOURCE | {"url": "https://h:8443/a"}]}, "task_sources: spec.taskList.customTasks"),
+        ({"offline": {"cache": HF_HOME}}, "offline: the operator looks at no cache"),
+        ({"offline": offline() | {"cache": "/models"}}, f"offline.cache: the operator copies to {HF_HOME}"),
+        ({"offline": offline() | {"check": "none"}}, "offline.check"),
+        ({"offline": offline(session_token={"env": "T"})}, "offline.s3.session_token"),
+        ({"offline": offline(ca_bundle="/ca")}, "offline.s3.ca_bundle: .* ConfigMap in lmevaljob.offline.s3"),
+        ({"offline": offline(bucket="mine")}, r"offline.s3.bucket: .* write \{'env': 'AWS_S3_BUCKET'\}"),
+        ({"offline": offline(bucket={"env": "MINE"})}, r"offline.s3.bucket: .* write \{'env': 'AWS_S3_BUCKET'\}"),
     ],
 )
 def test_a_value_that_lmevaljob_cannot_hold_is_an_error_that_names_the_field(changes, named) -> None:
@@ -198,3 +230,27 @@ def test_settings_that_the_crd_refuses_are_named_as_ours() -> None:
         "lmevaljob.outputs",
         "lmevaljob.git_tasks",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"task_sources": [GIT_SOURCE | {"ref": "v2"}]}, "lmevaljob.git_tasks: names another source"),
+        ({"offline": offline(path="other")}, "lmevaljob.offline.s3: says something else"),
+        ({}, "lmevaljob.env_secrets.UNUSED"),
+    ],
+)
+def test_settings_that_contradict_the_spec_are_named(changes, named) -> None:
+    git = {"url": "https://example.com/a.git", "branch": "main", "commit": COMMIT}
+    selectors = {name: {"name": "b", "key": name} for name in VARIABLES}
+    job = read_lmevaljob(
+        minimal(
+            taskList={"taskNames": ["arc_easy"], "customTasks": {"source": {"git": git}}},
+            offline={"storage": {"pvcName": "c", "s3": selectors | {"path": "models"}}},
+        )
+    )
+    write_lmevaljob(job.spec, job.job)
+    spec = EvalSpec.parse(job.spec.to_data() | changes)
+    unused = {} if changes else {"env_secrets": {"UNUSED": {"name": "s", "key": "k"}}}
+    with pytest.raises(ManifestError, match=named):
+        write_lmevaljob(spec, LMEvalJobSettings.parse(job.job.to_data() | unused))
