@@ -124,6 +124,7 @@ class Phase(StrEnum):
     """What a running driver is doing, in this order."""
 
     PREPARING = "preparing"
+    PREFLIGHT = "preflight"
     LOADING_TASKS = "loading tasks"
     WARMING_UP = "warming up"
     CHECKING_ENDPOINT = "checking endpoint"
@@ -194,6 +195,9 @@ class Request(Document):
     :param offline: where models and data lie, ``{"cache", "check", "source"}``: a directory or None, one of
         ``wire_offline.CHECKS``, and what to copy there first (``{"protocol", "place", "options"}`` or None).
     :param warm_up: fetch what the evaluation needs into that directory, and evaluate nothing.
+    :param preflight: look whether the evaluation can work, load no weights and evaluate nothing: ``{"device", "memory",
+        "processes"}``: name of the device that will be asked for, bytes that one of them has or None, processes that will
+        share the documents (``wire_preflight`` has the report).
     :param store: where to copy results: ``{"url": fsspec URL, "options": {...}}``, or None to leave them where they are.
     :param status_server: ``{"host", "port", "token_sha256"}`` to serve the status over HTTP, or None; with ``tls``, which is
         ``{"certificate", "key", "client_ca"}``, names of files, over HTTPS. With ``client_ca`` callers need a certificate.
@@ -232,6 +236,7 @@ class Request(Document):
     allow_code_execution: bool = False
     offline: dict[str, Any] | None = None
     warm_up: bool = False
+    preflight: dict[str, Any] | None = None
     store: dict[str, Any] | None = None
     status_server: dict[str, Any] | None = None
     slots: dict[str, Any] | None = None

@@ -22,6 +22,8 @@ CACHE_ENV = "LMEVAL_CACHE"
 """Tells the evaluation which directory its models and data come from; set by the driver."""
 CACHE_VARIABLES = ("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "TRANSFORMERS_CACHE")
 """All of them are set to the one directory: each version of the Hugging Face libraries reads another choice of them."""
+WEIGHT_FILES = (".safetensors", ".bin", ".gguf", ".pt", ".pth", ".h5", ".msgpack", ".onnx")
+"""Ends of names of files that a preflight has no use for: only what loads a model reads them."""
 CHECKS = ("digests", "sizes", "none")
 """How closely a run without network looks at what the manifest lists."""
 

@@ -23,6 +23,7 @@ from airflow_provider_lmeval.driver.outcome import read_json
 from airflow_provider_lmeval.driver.remote import persistently, program
 from airflow_provider_lmeval.errors import LMEvalError
 from airflow_provider_lmeval.wire import RunDir, dump, write_atomic
+from airflow_provider_lmeval.wire_offline import WEIGHT_FILES
 
 AT_ONCE = 8
 """Files copied at once: a single stream from object storage fills no network."""
@@ -36,16 +37,17 @@ class Assets:
     """The place that models and data come from.
 
     :param source: ``{"protocol", "place", "options"}``, references resolved. :param target: the cache.
-    :param ledger: file that remembers what was copied.
+    :param ledger: file that remembers what was copied. :param weights: of models, too.
     """
 
-    def __init__(self, source: dict[str, Any], target: Path, ledger: Path) -> None:
+    def __init__(self, source: dict[str, Any], target: Path, ledger: Path, *, weights: bool = True) -> None:
         from fsspec import filesystem
 
         self._files = filesystem(source["protocol"], **source["options"])
         self._root = "/".join(filter(None, source["place"]))
         self._target = target
         self._path = ledger
+        self._left = () if weights else WEIGHT_FILES
         self._noting = threading.Lock()
         self._known = (read_json(ledger) or {}).get("files") or {}
 
@@ -58,7 +60,8 @@ class Assets:
         found = {self._name(path): info for path, info in self._files.find(self._root, detail=True).items()}
         if not found:
             raise FileNotFoundError(f"there is nothing at {self._root}")
-        wanted = {name: info for name, info in found.items() if not self._is_here(name, info)}
+        missing = {name: info for name, info in found.items() if not self._is_here(name, info)}
+        wanted = {name: info for name, info in missing.items() if not name.endswith(self._left)}
         size = sum(int(info.get("size") or 0) for info in wanted.values())
         self._target.mkdir(parents=True, exist_ok=True)
         if size > (free := shutil.disk_usage(self._target).free):
@@ -110,7 +113,8 @@ def bring(run: RunDir) -> str:
     target = cache_directory(request, os.environ, run.scratch)
     assert target is not None  # noqa: S101 - a source always has a place
     check_place(request, os.environ, target, run.scratch)
-    count, size = persistently(lambda: Assets(source, target, run.scratch / LEDGER).copy())
+    whole = request.preflight is None
+    count, size = persistently(lambda: Assets(source, target, run.scratch / LEDGER, weights=whole).copy())
     return f"{count} files, {size} bytes, to {target}"
 
 

@@ -20,6 +20,7 @@ SHARED = (
     "wire_env.py",
     "wire_offline.py",
     "wire_pod.py",
+    "wire_preflight.py",
     "wire_record.py",
     "wire_rows.py",
     "wire_unitxt.py",

@@ -104,6 +104,9 @@ def _check_services(request: Request) -> None:
         _require(
             fits and request.parallel["processes"] >= 1, "parallel", request.parallel, "what plan/parallel.py makes"
         )
+    if (asked := request.preflight) is not None:
+        fits = _is(asked, device=str, processes=int) and isinstance(asked.get("memory"), int | None)
+        _require(fits, "preflight", asked, '{"device": name, "memory": bytes or null, "processes": count}')
     if request.slots is not None:
         fits = _is(request.slots, directory=str, count=int) and request.slots["count"] >= 1
         _require(fits, "slots", request.slots, '{"directory": path, "count": 1 or more}')

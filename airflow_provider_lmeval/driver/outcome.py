@@ -145,6 +145,8 @@ def compose(run: RunDir, record: Record, outcome: Outcome) -> dict[str, Any]:
     request = record.request
     evaluation = record.redactor.data(read_json(run.scratch / EVALUATION_NAME) or {})
     parts = {name: _object(evaluation.get(name)) for name in ("model", "tasks", "config", "versions", "fingerprint")}
+    if isinstance(report := evaluation.get("preflight"), dict):
+        parts["preflight"] = report
     if outcome.cause:
         parts["tasks"] = {**record.redactor.data(finished_tasks(run)), **parts["tasks"]}
     message = record.redactor.text(outcome.message) if outcome.message else None

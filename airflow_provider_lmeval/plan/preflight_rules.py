@@ -1,10 +1,13 @@
-"""The rules that a spec is held against before anything is created: their ids, and one line each on what to do.
+"""The rules that an evaluation is held against before it costs anything: their ids, and one line each on what to do.
 
 People look rules up by the id that a message ends in, so an id never changes. The first five are what goes wrong most often
-with ``LMEvalJob`` on OpenShift AI. The documentation's table is held against this one.
+with ``LMEvalJob`` on OpenShift AI; the last need a run, and are the preflight's in a pod (``wire_preflight``). The
+documentation's tables are held against this one.
 """
 
 from __future__ import annotations
+
+from airflow_provider_lmeval.wire_preflight import CHECKS
 
 RULES: dict[str, str] = {
     "hub-offline": "Set `allow_online: true` and have it granted, or put models and tokenizers on a volume and give paths.",
@@ -34,5 +37,6 @@ RULES: dict[str, str] = {
     "cache-identity": "Declare the served weights as `model.digest`, or drop `use_cache`.",
     "certificate-unverified": "Trust the server's CA with `model.ca_cert_path` and drop `verify_certificate: false`.",
     "header-replaces-key": "Put `Authorization` into `model.header` too, or drop one of both.",
+    **CHECKS,
 }
 """Remedy by id; messages have the details."""

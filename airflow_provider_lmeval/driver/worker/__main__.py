@@ -20,6 +20,7 @@ from airflow_provider_lmeval.driver.worker.devices import check_launcher
 from airflow_provider_lmeval.driver.worker.events import Events
 from airflow_provider_lmeval.driver.worker.follower import Follower
 from airflow_provider_lmeval.driver.worker.job import Job
+from airflow_provider_lmeval.driver.worker.preflight import Preflight
 from airflow_provider_lmeval.driver.worker.ranks import Ranks, own_directory, start_ranks
 from airflow_provider_lmeval.driver.worker.startup import cancel_on_sigterm, prepare
 from airflow_provider_lmeval.errors import ProtocolError, RunFailedError
@@ -41,6 +42,9 @@ def main(directory: str, rank: int = 0) -> int:
         if rank:
             job = follower = Follower(request, RunDir(own_directory(directory, rank)), events, redactor)
             follower.follow(sys.stdin)
+        elif request.preflight is not None:
+            job = Preflight(request, RunDir(Path(directory)), events, redactor)
+            job.run()
         else:
             check_launcher(request)
             ranks = start_ranks(directory, document, request, events.descriptor)

@@ -15,7 +15,7 @@ from typing import Any
 from airflow_provider_lmeval.driver.worker.assets import Asset, assets_of
 from airflow_provider_lmeval.errors import ProtocolError, RunFailedError
 from airflow_provider_lmeval.wire import Cause, Request, file_digest
-from airflow_provider_lmeval.wire_offline import CACHE_ENV, MANIFEST_NAME, Files, Manifest, model_key
+from airflow_provider_lmeval.wire_offline import CACHE_ENV, MANIFEST_NAME, WEIGHT_FILES, Files, Manifest, model_key
 
 READERS = 4
 """Files read at once: beyond that disks get no faster."""
@@ -44,7 +44,13 @@ def check_cache(request: Request) -> None:
         _refuse_absent(cache, [_called(asset) for asset in assets_of(request) if not _is_cached(cache, asset)], None)
         return
     _refuse_absent(cache, [*_absent_models(request, manifest), *_absent_tasks(request, manifest)], manifest)
-    _compare(cache, _listed(request, manifest), digests=settings.get("check") != "sizes")
+    listed = _listed(request, manifest)
+    weights: Files = {}
+    if request.preflight is not None:  # what loads the weights reads them all to compare them; a bucket's come with it
+        weights = {path: digest for path, digest in listed.items() if path.endswith(WEIGHT_FILES)}
+    rest = {path: digest for path, digest in listed.items() if path not in weights}
+    _compare(cache, rest, digests=settings.get("check") != "sizes")
+    _compare(cache, {} if settings.get("source") else weights, digests=False)
 
 
 def _refuse_absent(cache: Path, absent: list[str], manifest: Manifest | None) -> None:

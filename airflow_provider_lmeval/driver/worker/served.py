@@ -23,8 +23,15 @@ def load(request: Request, settings: Settings, tasks: Mapping[str, Any]) -> Any:
     :param tasks: lm-eval task objects by name.
     :raises RunFailedError: ``bad_spec`` or ``endpoint``; other exceptions are the libraries'.
     """
-    url = endpoint_url(request.model, request.model_args)
-    if url is None or request.model not in COMPLETION_SERVERS:
+    lm = make(request, settings)
+    if endpoint_url(request.model, request.model_args) is not None and request.model in COMPLETION_SERVERS:
+        ready(lm, request, tasks)
+    return lm
+
+
+def make(request: Request, settings: Settings) -> Any:
+    """Return lm-eval's model object; of a served model that is its tokenizer, and the way to its server."""
+    if endpoint_url(request.model, request.model_args) is None or request.model not in COMPLETION_SERVERS:
         return model.load_model(request, settings)
     try:
         lm = model.load_model(request, settings)
@@ -32,9 +39,18 @@ def load(request: Request, settings: Settings, tasks: Mapping[str, Any]) -> Any:
         error.add_note("model.tokenizer: give the served model's own by Hub id (owner/name) or directory")
         raise
     trust(lm, request.model_args)
+    return lm
+
+
+def ready(lm: Any, request: Request, tasks: Mapping[str, Any]) -> None:
+    """Find out whether the server's answers are fit for the tasks, and see to it that nobody waits for it for ever.
+
+    :param lm: made by :func:`make`. :param tasks: lm-eval task objects by name.
+    :raises RunFailedError: ``bad_spec`` or ``endpoint``.
+    """
     if "chat" not in request.model:
-        client, needing = Client(url, request.model_args), needs_loglikelihood(tasks)
+        url = endpoint_url(request.model, request.model_args)
+        client, needing = Client(str(url), request.model_args), needs_loglikelihood(tasks)
         echo.check_answers(lm, client, request.model_args, loglikelihood=bool(needing))
         echo.guard(lm)
     Patience.of(lm).follow(lm)
-    return lm

@@ -48,6 +48,12 @@ def test_what_came_before_is_not_copied_again_unless_it_changed(source, tmp_path
     assert (target / "other.txt").read_text() == "changed"
 
 
+def test_a_preflight_leaves_the_weights_where_they_are(source, tmp_path) -> None:
+    where = {"protocol": "file", "place": [str(source)], "options": {}}
+    assert Assets(where, tmp_path / "cache", tmp_path / "ledger", weights=False).copy() == (2, 4)
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
+
+
 def test_a_copy_that_breaks_off_leaves_no_half_file(source, tmp_path) -> None:
     (source / "candidate" / "model.safetensors").unlink()
     (source / "candidate" / "model.safetensors").symlink_to("/proc/self/mem")  # can be listed and opened, not read

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +12,29 @@ import pytest
 
 from airflow_provider_lmeval.driver.offline import cache_variables, overlay
 from airflow_provider_lmeval.driver.worker.assets import Asset, assets_of, choose
-from airflow_provider_lmeval.driver.worker.precheck import _compare
+from airflow_provider_lmeval.driver.worker.precheck import _compare, check_cache
 from airflow_provider_lmeval.errors import ProtocolError, RunFailedError
-from airflow_provider_lmeval.wire import Request, file_digest
-from airflow_provider_lmeval.wire_offline import CACHE_VARIABLES, MANIFEST_NAME, Manifest, is_hub_name, model_key
+from airflow_provider_lmeval.wire import Request, dump, file_digest
+from airflow_provider_lmeval.wire_offline import (
+    CACHE_ENV,
+    CACHE_VARIABLES,
+    MANIFEST_NAME,
+    Manifest,
+    is_hub_name,
+    model_key,
+)
 
 
 def request(**fields: Any) -> Request:
     return Request(**{"run_id": "r", "spec_hash": "0", "model": "hf", "model_args": {}, **fields})
+
+
+@pytest.fixture
+def clean() -> Iterator[None]:
+    before = os.environ.pop(CACHE_ENV, None)
+    yield
+    os.environ.pop(CACHE_ENV, None)
+    os.environ.update({CACHE_ENV: before} if before else {})
 
 
 def test_all_variables_lead_to_the_one_directory_and_the_specs_own_win(tmp_path) -> None:
@@ -132,6 +150,29 @@ def test_files_are_compared_as_closely_as_was_asked_for(tmp_path) -> None:
     (tmp_path / "longer").write_text("longer than before")
     with pytest.raises(RunFailedError, match="longer has 18 bytes instead of 6; gone is missing"):
         _compare(tmp_path, listed | {"gone": listed["same"]}, digests=False)
+
+
+@pytest.mark.parametrize(
+    ("preflight", "source", "trouble"),
+    [
+        ({}, None, "model.safetensors has other content"),
+        ({"preflight": {}}, None, None),
+        ({"preflight": {}}, {"protocol": "s3"}, None),
+    ],
+)
+def test_a_preflight_does_not_read_the_weights(tmp_path, clean, preflight, source, trouble) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.write_text("weights")
+    models = {model_key("o/m", None): {"commit": "1", "files": {weights.name: file_digest(weights)}}}
+    (tmp_path / MANIFEST_NAME).write_bytes(dump(Manifest(models=models).to_json()))
+    weights.write_text("WEIGHTS")
+    asked = request(model_args={"pretrained": "o/m"}, offline={"cache": str(tmp_path), "source": source}, **preflight)
+    os.environ[CACHE_ENV] = str(tmp_path)
+    with pytest.raises(RunFailedError, match=trouble) if trouble else contextlib.nullcontext():
+        check_cache(asked)
+    weights.unlink()
+    with contextlib.nullcontext() if preflight and source else pytest.raises(RunFailedError, match="is missing"):
+        check_cache(asked)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"schema_version": 2}'])
