@@ -51,6 +51,11 @@ class Handle(Document):
                 "Pass the output of an LMEvalOperator with wait_for_completion=False"
             ) from error
 
+    @property
+    def precedes(self) -> str:
+        """The run whose preflight this is; empty for every other run."""
+        return str(self.where.get("precedes") or "")
+
     def after(self, event: Mapping[str, Any] | None) -> Handle:
         """Return the handle with what a trigger saw last, which may be all that is left of the run.
 

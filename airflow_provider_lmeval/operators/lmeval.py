@@ -20,7 +20,7 @@ from airflow_provider_lmeval.operators.kubernetes import check_arguments, make_p
 from airflow_provider_lmeval.operators.outcome import fail
 from airflow_provider_lmeval.operators.publish import check_outputs, outputs_as_data, publish_and_tell
 from airflow_provider_lmeval.operators.rules import as_data, parse_rules
-from airflow_provider_lmeval.operators.running import RunsEvaluation
+from airflow_provider_lmeval.operators.running import Preflight, RunsEvaluation, check_preflight
 from airflow_provider_lmeval.operators.specs import check_job, is_constant, parse_constant, parse_spec
 from airflow_provider_lmeval.plan import Grants
 from airflow_provider_lmeval.spec import EvalSpec
@@ -51,7 +51,9 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
     :param gate_baseline: the gate's baseline, which knows how many documents there are. (templated)
     :param gpu: accelerators: how many, or ``{"count", "strategy"}``: how they share the evaluation. In Kubernetes the
         same as ``kubernetes["gpu"]``; a local run takes the first device without it.
-    :param preflight: log what is doubtful about the spec before the run starts; what is wrong stops it in any case.
+    :param preflight: what is looked at before the run: True: the rules that need no run, whose warnings are logged, and in
+        Kubernetes, if a GPU is asked for, a pod without one, which has to find the evaluation able to work; ``rules``: the
+        rules alone; False: nothing is logged. What is wrong with the spec itself stops it in any case.
     :param kubernetes: for the backend ``kubernetes``: fields of :class:`~airflow_provider_lmeval.spec.pod.PodSettings` and
         any argument of KubernetesPodOperator. (those that are templated there)
     :param lmevaljob: for the backend ``lmevaljob``: fields of :class:`~airflow_provider_lmeval.spec.lmevaljob.LMEvalJobRun`.
@@ -83,7 +85,7 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         kubernetes: Mapping[str, Any] | None = None,
         lmevaljob: Mapping[str, Any] | None = None,
         outputs: Sequence[Mapping[str, Any] | Any] | Any = (),
-        preflight: bool = True,
+        preflight: Preflight = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -94,7 +96,7 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = poll_interval
-        self.preflight = preflight
+        self.preflight = check_preflight(preflight)
         self.gate_rules = as_data(gate_rules)
         self.gate_baseline = gate_baseline
         self.gpu = gpu
@@ -120,11 +122,24 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
             handle = self._submit(context)
         except LMEvalError as error:
             fail(error)
-        if not self.wait_for_completion:
+        return self._follow(context, handle)
+
+    def _follow(self, context: Any, handle: Handle) -> Any:
+        """Wait for a run, or for the preflight before it, which is waited for in any case."""
+        if not self.wait_for_completion and not handle.precedes:
             return handle.to_json()
         if self.deferrable:
             self._defer(context, handle)
-        return self._finish(context, handle, self._wait(handle))
+        return self._go_on(context, handle, self._wait(handle))
+
+    def _go_on(self, context: Any, handle: Handle, status: Status, event: Mapping[str, Any] | None = None) -> Any:
+        """Conclude what has ended: the run, or its preflight, after which the run begins."""
+        if not handle.precedes:
+            return self._finish(context, handle, status, event)
+        self._inner = make_pod_operator(self, context)
+        self._inner._killed = self._killed
+        self._handle = self._inner.after_preflight(context, handle, status, event)
+        return self._follow(context, self._handle)
 
     def _foresee(self) -> None:
         """Warn if the gate will not be able to decide. Whatever cannot be known here is no reason to stop."""
@@ -142,7 +157,7 @@ class LMEvalOperator(RunsEvaluation, BaseOperator):
     def resume(self, context: Any, event: dict[str, Any], handle: dict[str, Any]) -> Any:
         """Take over from the trigger: collect the result and push it."""
         found = self._woken(context, event, handle)
-        return self._finish(context, found, Status.from_json(event["status"]), event)
+        return self._go_on(context, found, Status.from_json(event["status"]), event)
 
     def _backend(self) -> Backend:
         settings = LMEvalHook(self.lmeval_conn_id).settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from airflow_provider_lmeval import _compat
@@ -59,6 +60,15 @@ def _remains(handle: Handle, status: Status, backend: Backend, trouble: LMEvalEr
     if words is not None and words.reason == Reason.SUCCEEDED and words.metrics:
         return partial_summary(words, backend=backend.name)
     return _without(handle, status, backend, trouble)
+
+
+def push_failure(context: Any, backend: Backend, handle: Handle, status: Status, error: LMEvalError) -> None:
+    """Push the summary of a run that will never begin, as ``return_value``.
+
+    :param handle: of what has ended in its place. :param status: the last of that. :param error: why.
+    """
+    meant = replace(handle, run_id=handle.precedes or handle.run_id)
+    context["ti"].xcom_push(key="return_value", value=_without(meant, status, backend, error))
 
 
 def _without(handle: Handle, status: Status, backend: Backend, trouble: LMEvalError | None) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_lmeval import _compat
 from airflow_provider_lmeval.backends import Backend, Handle
-from airflow_provider_lmeval.errors import BackendError, LMEvalError
+from airflow_provider_lmeval.errors import BackendError, LMEvalError, SpecError
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook, make_backend
 from airflow_provider_lmeval.operators.outcome import conclude, fail
 from airflow_provider_lmeval.operators.specs import parse_spec
@@ -25,10 +25,29 @@ if TYPE_CHECKING:
 else:
     _Operator = object
 
+Preflight = bool | Literal["rules"]
+"""What is looked at before a run: everything, the rules that need no run, or nothing."""
+PREFLIGHT_KEY = "preflight_handle"
+"""XCom: finds a preflight that goes on. Not ``handle``, which a sensor takes for a run."""
 REDEFERS = 2
 """How often a task waits again after its trigger crashed, before the run is stopped."""
 TIMEOUT_MARGIN = timedelta(seconds=60)
 """How much later than the trigger's own deadline Airflow may end the deferral, should the trigger not do it."""
+
+
+def check_preflight(value: Any) -> Preflight:
+    """Return what was asked to be looked at before a run.
+
+    :raises SpecError: it is none of what there is.
+    """
+    if isinstance(value, bool):
+        return value
+    if value == "rules":
+        return "rules"
+    raise SpecError(
+        f"preflight: found {value!r}; give True (the rules, and in Kubernetes a look before a GPU is asked for), 'rules' "
+        "(the rules alone) or False"
+    )
 
 
 class RunsEvaluation(_Operator):
@@ -44,8 +63,9 @@ class RunsEvaluation(_Operator):
     poll_interval: Any
     backend: str | None = None
     gpu: Any = None
-    preflight = True
+    preflight: Preflight = True
     resume_method = "resume"
+    _passed = False
     _run_id: str | None = None
     _handle: Handle | None = None
     _killed = False
@@ -74,14 +94,22 @@ class RunsEvaluation(_Operator):
         self._run_id = run_id(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries, spec.content_hash)
         self._refuse_if_killed()
         found = backend.check(spec, grants)
-        for problem in found if self.preflight else ():
+        for problem in found if self.preflight and not self._passed else ():
             self.log.warning("%s [%s]", problem.message, problem.id)
         self._handle = handle = self._start(context, backend, spec, self._run_id, grants)
         self._refuse_if_killed()
+        self._announce(context, backend, spec, handle)
+        return handle
+
+    def _announce(self, context: Any, backend: Backend, spec: EvalSpec, handle: Handle) -> None:
+        """Say what was started, and keep what finds it again."""
+        if handle.precedes:
+            self.log.info("preflight of run %s: %s", handle.precedes, "no GPU is asked for before it has passed")
+            context["ti"].xcom_push(key=PREFLIGHT_KEY, value=handle.to_json())
+            return
         self.log.info("run %s on backend %s, results in %s", handle.run_id, backend.name, handle.result_uri)
         self.log.info("the same scores by hand: %s", shlex.join(backend.command(spec)))
         context["ti"].xcom_push(key="handle", value=handle.to_json())
-        return handle
 
     def _refuse_if_killed(self) -> None:
         """Stop what was started while the task was being killed: Airflow calls ``on_kill`` and lets ``execute`` go on."""
@@ -178,8 +206,9 @@ class RunsEvaluation(_Operator):
         return super().resume_execution(next_method, next_kwargs, context)
 
     def _known_handle(self, context: Any) -> Handle | None:
-        data = context["ti"].xcom_pull(task_ids=self.task_id, key="handle")
-        return Handle.parse(data) if data else None
+        keys = ("handle", PREFLIGHT_KEY)
+        found = (context["ti"].xcom_pull(task_ids=self.task_id, key=key) for key in keys)
+        return next((Handle.parse(data) for data in found if data), None)
 
     def on_kill(self) -> None:
         """Stop the run when the task is killed while it executes."""

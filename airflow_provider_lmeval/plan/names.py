@@ -31,6 +31,14 @@ def same_task(run_id: str) -> str:
     return run_id.rpartition("-")[0] + "-"
 
 
+def preflight_id(run_id: str) -> str:
+    """Name the preflight of a run: another name, of the same task and generation.
+
+    :param run_id: from :func:`run_id`.
+    """
+    return f"{run_id.rpartition('-')[0]}-{_digest('preflight', run_id)[:8]}"
+
+
 def task_key(run_id: str) -> str:
     """Return what all runs of one task instance have in common and no other has; fit for a label."""
     return run_id.split("-")[-2]

@@ -24,6 +24,8 @@ MANAGER = "airflow-provider-lmeval"
 SELECTOR = f"{MANAGED_BY}={MANAGER}"
 """Finds all our pods of a namespace."""
 RUN_LABEL = "lmeval.airflow/run-id"
+PREFLIGHT_OF = "lmeval.airflow/preflight-of"
+"""On the pod of a preflight: the run that it precedes."""
 EXECUTES_CODE = "lmeval.airflow/executes-code"
 """On pods that may run foreign code: ``with-network`` if the spec asked for one, else ``without-network``, which the network
 policies in ``docker/kubernetes`` open nothing for, whatever other labels say."""
@@ -132,6 +134,10 @@ def _profile(run: PodRun) -> dict[str, str]:
     return {EXECUTES_CODE: "with-network" if run.asks_network else "without-network"} if run.executes_code else {}
 
 
+def _preflight(run: PodRun) -> dict[str, str]:
+    return {PREFLIGHT_OF: run.precedes} if run.precedes else {}
+
+
 def _owner(run: PodRun) -> dict[str, str]:
     return dict(zip(OWNER, run.owner, strict=False))
 
@@ -145,7 +151,7 @@ def _identify(pod: Manifest, run: PodRun, settings: PodSettings, container: str)
         notes[MAX_TRIES] = str(run.max_tries)
     if settings.pod_ttl is not None:
         notes[POD_TTL] = f"{settings.pod_ttl:g}"
-    meta["labels"] = chosen | (meta.get("labels") or {}) | _labels(run) | _profile(run)
+    meta["labels"] = chosen | (meta.get("labels") or {}) | _labels(run) | _profile(run) | _preflight(run)
     meta["annotations"] = settings.annotations | (meta.get("annotations") or {}) | notes | _owner(run)
 
 

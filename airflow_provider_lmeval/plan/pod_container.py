@@ -54,7 +54,8 @@ def equip(spec: Manifest, base: Manifest, run: PodRun, settings: PodSettings) ->
     mount_all(spec, base, run, settings)
     for index, (path, name) in enumerate(run.config_maps.items()):
         mount(spec, base, f"lmeval-tasks-{index}", path, {"configMap": {"name": name}}, {"readOnly": True})
-    for name, value in (_environment(base, settings) | _proxies(settings.proxy)).items():
+    hidden = {"NVIDIA_VISIBLE_DEVICES": "void"} if run.precedes else {}  # else an image may be shown the node's GPUs
+    for name, value in (_environment(base, settings) | _proxies(settings.proxy) | hidden).items():
         add(base, "env", {"name": name, "value": value})
     for name, key in settings.env_secrets.items():
         reference = {"secretKeyRef": {"name": key.secret, "key": key.key}}

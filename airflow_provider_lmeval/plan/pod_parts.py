@@ -23,6 +23,7 @@ class PodRun:
     :param config_maps: names of ConfigMaps with task files, by where they are mounted.
     :param executes_code: it may run code of models, tasks or data.
     :param asks_network: it has asked for a network: online access, or a served model.
+    :param precedes: the run whose preflight this is, if it is one.
     """
 
     run_id: str
@@ -38,6 +39,7 @@ class PodRun:
     config_maps: Mapping[str, str] = field(default_factory=dict)
     executes_code: bool = False
     asks_network: bool = False
+    precedes: str = ""
 
 
 def fill(target: Manifest, defaults: Mapping[str, Any]) -> None:

@@ -51,7 +51,7 @@ def managed_claims(
     """
     found = []
     for purpose, claim in purposes(settings):
-        if claim.size is None:
+        if claim.size is None or (run.precedes and claim.own):
             continue
         retention = "Delete" if claim.is_deleted else "Retain"
         own_labels = labels if claim.own else {name: labels[name] for name in labels if name.startswith("app.")}
@@ -106,12 +106,17 @@ def _tell(base: Manifest, variable: str, value: Any) -> None:
 
 def _claims(spec: Manifest, base: Manifest, run: PodRun, settings: PodSettings) -> Iterator[Manifest]:
     for purpose, claim in purposes(settings):
-        folder, name = run.run_id if claim.folder_per_run else "", claim_name(claim, purpose, run.run_id)
+        folder = (run.precedes or run.run_id) if claim.folder_per_run else ""
+        name = claim_name(claim, purpose, run.run_id)
         inside = "/".join(filter(None, (claim.sub_path and claim.sub_path.strip("/"), folder)))
         path = "/".join(filter(None, (claim.path.rstrip("/"), folder)))
         options: Manifest = {"subPath": inside} if inside else {}
         options |= {"readOnly": True} if claim.read_only else {}
-        source = {"persistentVolumeClaim": {"claimName": name}}
+        source: Manifest = {"persistentVolumeClaim": {"claimName": name}}
+        if (
+            run.precedes and claim.own
+        ):  # the first pod of a claim decides where its volume is, and GPUs may be elsewhere
+            source = {"emptyDir": {}}
         mount(spec, base, f"lmeval-claim-{purpose}", path, source, options)
         if purpose in ("cache", "results"):
             yield {"path": path, "origin": f"claim {name!r} (kubernetes.{purpose})", "writable": not claim.read_only}

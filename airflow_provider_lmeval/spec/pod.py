@@ -32,6 +32,7 @@ from airflow_provider_lmeval.spec.pod_parts import (
     Gpu,
     LabelValue,
     ObjectName,
+    PreflightPod,
     Proxy,
     Quantity,
     SecretFiles,
@@ -61,7 +62,9 @@ class PodSettings(SpecModel):
     python: Annotated[str, Field(min_length=1)] = "python3"
     """The interpreter in the image that has lm-eval."""
     gpu: Gpu | None = None
-    """Accelerators: a number of `nvidia.com/gpu`, or `{count, strategy, resource, product, mig}`."""
+    """Accelerators: a number of `nvidia.com/gpu`, or `{count, strategy, resource, product, mig, memory}`."""
+    preflight: PreflightPod = PreflightPod()
+    """The pod without a GPU that looks at the evaluation first: `{cpu, memory, timeout, node_selector, queue_name}`."""
     cpu: Quantity | None = None
     """CPU to request; the limit is left to the cluster, since throttling only makes evaluations slower."""
     memory: Quantity | None = None

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.spec.base import EnvName, SpecModel
@@ -50,6 +58,9 @@ class Gpu(SpecModel):
     mig: Annotated[str, Field(pattern=r"^[0-9]+g\.[0-9]+gb(\.me)?$")] | None = None
     """A slice of a GPU by its MIG profile, such as `1g.10gb`; the device plugin's `mixed` strategy names them so."""
 
+    memory: Quantity | None = None
+    """Memory of one device, such as `80Gi`, for the preflight's estimate; default: as `product` or `mig` tell it."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.mig and "resource" in self.model_fields_set:
@@ -85,6 +96,21 @@ class Gpu(SpecModel):
     def node_selector(self) -> dict[str, str]:
         """The labels that its nodes have."""
         return {_PRODUCT_LABELS[self.resource.partition("/")[0]]: self.product} if self.product else {}
+
+
+class PreflightPod(SpecModel):
+    """The pod without a GPU in which an evaluation is looked at before one is asked for."""
+
+    cpu: Quantity | None = "500m"
+    """CPU to request."""
+    memory: Quantity | None = "4Gi"
+    """Memory to request, and the limit: lm-eval, a tokenizer and the tasks' data have to fit, weights do not."""
+    timeout: PositiveFloat = 1800
+    """Seconds that it may take, downloads of data included."""
+    node_selector: dict[str, str] | None = None
+    """Labels that its node must have; default: the evaluation's, without what selects a GPU product."""
+    queue_name: ObjectName | None = None
+    """Kueue LocalQueue that it waits in; default: none, the evaluation's is for GPUs."""
 
 
 class SecretKey(SpecModel):

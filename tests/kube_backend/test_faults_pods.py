@@ -193,7 +193,7 @@ def test_a_claim_that_is_not_there(server: KubeServer, airflow: Airflow) -> None
 def test_a_pod_that_no_node_takes(server: KubeServer, airflow: Airflow) -> None:
     server.faults.never_schedule()
     with clock.lagging(2 * 3600):
-        ended = play(airflow, kubernetes={"gpu": 1})
+        ended = play(airflow, kubernetes={"gpu": 1}, preflight="rules")
     failed(server, ended, "unschedulable", "0/1 nodes are available: 1 Insufficient nvidia.com/gpu")
 
 

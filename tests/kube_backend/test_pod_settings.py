@@ -148,7 +148,7 @@ def test_a_quota_that_refuses_the_pod_leaves_no_claim(server: KubeServer, managi
     quota = {"metadata": {"name": "gpus", "namespace": NAMESPACE}, "spec": {"hard": {"requests.nvidia.com/gpu": "1"}}}
     server.create(quota, QUOTAS)
     with pytest.raises(AirflowException, match=r"exceeded quota.*Ask for less"):
-        managing.operator(kubernetes={**OWN, "gpu": 2}).execute(context())
+        managing.operator(kubernetes={**OWN, "gpu": 2}, preflight="rules").execute(context())
     server.wait(lambda: not claims(server))
     assert server.pods(NAMESPACE) == []
 

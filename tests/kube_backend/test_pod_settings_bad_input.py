@@ -17,7 +17,7 @@ ABSENT = "registry.example.com/private:1"
 
 def failure(server: KubeServer, airflow: Airflow, kubernetes: dict[str, Any]) -> tuple[str, str]:
     """Run a task to its failure; return cause and message, and see that no pod is left."""
-    task, ctx = airflow.operator(kubernetes=kubernetes), context()
+    task, ctx = airflow.operator(kubernetes=kubernetes, preflight="rules"), context()
     deferral = defer(task, ctx)
     with pytest.raises(AirflowException) as caught:
         finish(task, ctx, deferral, fire(deferral))

@@ -134,12 +134,18 @@ class KubernetesBackend(Backend):
         return self.call(lambda api: launch(api, wanted))
 
     def handle(
-        self, run_id: str, pod: Manifest | None = None, *, keep: bool = False, keep_on_kill: bool = False
+        self,
+        run_id: str,
+        pod: Manifest | None = None,
+        *,
+        keep: bool = False,
+        keep_on_kill: bool = False,
+        precedes: str = "",
     ) -> Handle:
         """Return the handle of a run.
 
         :param pod: as the API server has it; None for a run whose result is stored already.
-        :param keep: see :class:`PodRef`; ``keep_on_kill`` likewise.
+        :param keep: see :class:`PodRef`; ``keep_on_kill`` and ``precedes`` likewise.
         """
         meta, spec = (pod["metadata"], pod["spec"]) if pod else ({}, {})
         reference = PodRef(
@@ -148,9 +154,10 @@ class KubernetesBackend(Backend):
             name=meta.get("name", ""),
             uid=meta.get("uid", ""),
             limits=Limits.of(self.settings),
-            claims=own_claims(self.settings, run_id) if pod else (),
+            claims=own_claims(self.settings, run_id) if pod and not precedes else (),
             keep=keep,
             keep_on_kill=keep_on_kill,
+            precedes=precedes,
             grace_s=float(spec.get("terminationGracePeriodSeconds", self.settings.grace_period)),
         )
         where = reference.to_json()

@@ -44,6 +44,7 @@ class Launch:
     :param adopt: take over a pod that is there; otherwise it is replaced.
     :param keep_ended: leave pods that have ended where they are.
     :param killed: whether the task has been killed meanwhile.
+    :param precedes: a run that makes this one needless: if it has a pod, that is returned and nothing is created.
     """
 
     run_id: str
@@ -55,6 +56,7 @@ class Launch:
     adopt: bool = True
     keep_ended: bool = False
     killed: Callable[[], bool] = _never
+    precedes: str = ""
 
 
 async def launch(api: Api, wanted: Launch) -> Manifest:
@@ -64,6 +66,8 @@ async def launch(api: Api, wanted: Launch) -> Manifest:
     """
     for _ in range(ROUNDS):
         pods = await _of_task(api, wanted)
+        if later := next((pod for view, pod in pods if wanted.precedes and view.run_id == wanted.precedes), None):
+            return later
         if (found := await _usable(api, wanted, pods)) is not None:
             return found
         manifest = wanted.manifest(pod_name(wanted.stem, wanted.run_id, _newest(wanted, pods)))

@@ -50,6 +50,7 @@ class Prepared:
     :param packed: its request. :param nonce: of its status token.
     :param config_maps: names of ConfigMaps with task files, by where the pod has them.
     :param executes_code: it may run foreign code. :param asks_network: the spec has asked for a network.
+    :param precedes: the run whose preflight this is, if it is one.
     """
 
     run_id: str
@@ -62,6 +63,7 @@ class Prepared:
     config_maps: Mapping[str, str] = field(default_factory=dict)
     executes_code: bool = False
     asks_network: bool = False
+    precedes: str = ""
 
     def manifest(
         self, name: str, namespace: str, given: Mapping[str, Any] | None = None, container: str = "base"
@@ -93,6 +95,7 @@ class Prepared:
             config_maps=self.config_maps,
             executes_code=self.executes_code,
             asks_network=self.asks_network,
+            precedes=self.precedes,
         )
 
 
@@ -164,6 +167,7 @@ class PodRef:
     :param keep_on_kill: do not even stop it when the task is killed (KubernetesPodOperator's ``on_kill_action``).
     :param grace_s: seconds between SIGTERM and SIGKILL.
     :param claims: names of claims that go when the run has succeeded.
+    :param precedes: the run whose preflight the pod is for, if it is for one.
     :param seen: what the trigger saw last.
     """
 
@@ -176,6 +180,7 @@ class PodRef:
     keep_on_kill: bool = False
     grace_s: float = 30.0
     claims: tuple[str, ...] = ()
+    precedes: str = ""
     seen: PodView | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -190,6 +195,7 @@ class PodRef:
             "keep_on_kill": self.keep_on_kill,
             "grace_s": self.grace_s,
             "claims": list(self.claims),
+            "precedes": self.precedes,
         }
         return where | ({"seen": self.seen.to_json()} if self.seen else {})
 
@@ -211,6 +217,7 @@ class PodRef:
                 keep_on_kill=where["keep_on_kill"],
                 grace_s=where["grace_s"],
                 claims=tuple(where.get("claims", ())),
+                precedes=where.get("precedes", ""),
                 seen=PodView.from_json(where["seen"]) if where.get("seen") else None,
             )
         except (KeyError, TypeError) as error:

@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from airflow_provider_lmeval.backends.kubernetes.seen import ObjectView, metadata, posix
-from airflow_provider_lmeval.plan.pod import CONTAINER, MAX_TRIES, NONCE, QUEUE, RUN_LABEL, TASK_LABEL
+from airflow_provider_lmeval.plan.pod import (
+    CONTAINER,
+    MAX_TRIES,
+    NONCE,
+    PREFLIGHT_OF,
+    QUEUE,
+    RUN_LABEL,
+    TASK_LABEL,
+)
 from airflow_provider_lmeval.spec.pod import PodSettings
 
 CHECKED = "already_checked"
@@ -22,7 +30,7 @@ CHECKED = "already_checked"
 class PodView(ObjectView):
     """A pod at one moment; ``deletion`` is when its grace ends.
 
-    :param nonce: which token opens its driver's status.
+    :param nonce: which token opens its driver's status. :param precedes: the run whose preflight it is for, if it is.
     :param reason: of the pod's own status, with ``message``.
     :param disruption: reason of its ``DisruptionTarget`` condition, or of Kueue's ``TerminationTarget``.
     :param queue: the Kueue LocalQueue it is for. :param gates: names of its scheduling gates: no node is looked for.
@@ -38,6 +46,7 @@ class PodView(ObjectView):
 
     container: str = "base"
     nonce: str = ""
+    precedes: str = ""
     max_tries: str | None = None
     checked: bool = False
     phase: str = "Pending"
@@ -81,6 +90,7 @@ class PodView(ObjectView):
         return cls(
             container=container,
             nonce=notes.get(NONCE, ""),
+            precedes=labels.get(PREFLIGHT_OF, ""),
             max_tries=notes.get(MAX_TRIES),
             checked=labels.get(CHECKED) == "True",
             queue=labels.get(QUEUE),

@@ -75,17 +75,17 @@ def estimate(
         return None
     parts = count if strategy in ("tensor", "model") or any(model_args.get(name) for name in _SPLIT) else 1
     tokens, size = _length(model_args, found.config), batch if isinstance(batch, int) else 1
-    cache = _per_token(found.config, width or 2.0)
+    cache = _per_token(found.config, 1.0 if "fp8" in str(model_args.get("kv_cache_dtype")) else width or 2.0)
     own = weights // parts
     per_token = None if cache is None else cache // min(parts, _kv_heads(found.config) or 1)
-    vllm = kind.startswith("vllm")
+    vllm, in_torch = kind.startswith("vllm"), not kind.startswith(("vllm", "sglang"))
     first = per_token * tokens if vllm and per_token is not None and tokens is not None else 0
     return Estimate(
         weights=own,
         per_token=per_token,
         batch=size,
         tokens=tokens,
-        logits=0 if vllm or tokens is None else size * tokens * int(found.config.get("vocab_size") or 0) * 4,
+        logits=size * tokens * int(found.config.get("vocab_size") or 0) * 4 if tokens and in_torch else 0,
         least=own + first,
         usable=float(model_args.get("gpu_memory_utilization") or _UTILIZATION) if vllm else 1.0,
         numbers=sum(found.numbers.values()) or None,
@@ -119,7 +119,7 @@ def _length(model_args: Mapping[str, Any], config: Mapping[str, Any]) -> int | N
     """Return the longest sequence: what was asked, else what lm-eval and vLLM take from the configuration."""
     asked = model_args.get("max_length") or model_args.get("max_model_len")
     told = (config.get(name) for name in ("n_positions", "max_position_embeddings", "n_ctx"))
-    return next((int(value) for value in (asked, *told) if value), None)
+    return next((int(value) for value in (asked, *told) if str(value).isdigit() and int(value)), None)
 
 
 def _per_token(config: Mapping[str, Any], width: float) -> int | None:

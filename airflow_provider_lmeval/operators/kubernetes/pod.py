@@ -27,8 +27,9 @@ from airflow_provider_lmeval.backends.kubernetes.view import PodView
 from airflow_provider_lmeval.errors import LMEvalError
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook, make_backend
 from airflow_provider_lmeval.operators.kubernetes.manifest import given_pod
+from airflow_provider_lmeval.operators.kubernetes.preflight import after_preflight, look_ahead
 from airflow_provider_lmeval.operators.outcome import fail
-from airflow_provider_lmeval.operators.running import RunsEvaluation
+from airflow_provider_lmeval.operators.running import Preflight, RunsEvaluation, check_preflight
 from airflow_provider_lmeval.plan import Grants, pod_name
 from airflow_provider_lmeval.plan.pod import renamed
 from airflow_provider_lmeval.plan.pod_volumes import data_mounts
@@ -58,6 +59,7 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
     :param pod_settings: fields of :class:`~airflow_provider_lmeval.spec.pod.PodSettings`. (templated)
     :param results_uri: where results are kept, instead of the configured place. (templated)
     :param lmeval_conn_id: connection of type *LM Eval* that overrides the configuration. (templated)
+    :param preflight: as of :class:`~airflow_provider_lmeval.operators.lmeval.LMEvalOperator`.
     """
 
     template_fields: Sequence[str] = (
@@ -75,6 +77,7 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
         pod_settings: Mapping[str, Any] | None = None,
         results_uri: str | None = None,
         lmeval_conn_id: str | None = None,
+        preflight: Preflight = True,
         **kwargs: Any,
     ) -> None:
         given: dict[str, Any] = {"termination_message_policy": "FallbackToLogsOnError", "deferrable": True} | kwargs
@@ -84,6 +87,7 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
         self.pod_settings |= pod_settings or {}
         self.results_uri = results_uri
         self.lmeval_conn_id = lmeval_conn_id
+        self.preflight = check_preflight(preflight)
         self._prepared: Prepared | None = None
         self._given: dict[str, Any] = {}
         self._context: Any = None
@@ -97,6 +101,8 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
     def execute_sync(self, context: Any) -> Any:
         """Start the pod, or find it, and wait for it in the worker."""
         handle = self.submit(context)
+        if handle.precedes:
+            handle = self.after_preflight(context, handle, self._wait(handle))
         return self.finish(context, handle, self._wait(handle))
 
     def submit(self, context: Any) -> Handle:
@@ -133,9 +139,11 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
             timeout_s=limit.total_seconds() if limit else None,
             out_of_memory=self._out_of_memory(context),
         )
-        self._given = given = given_pod(self)
+        self._given = given = self._given or given_pod(self)  # which takes the arguments away
         grants = replace(grants, data_roots=(*grants.data_roots, *data_mounts(given)))
         self._prepared = pods.prepare(spec, name, grants, task)
+        if (ahead := look_ahead(self, context, pods, spec, grants, self._prepared)) is not None:
+            return ahead
         self.pod_request_obj = self.build_pod_request_obj(context)
         self._call_back("on_pod_manifest_created", context, pod_request=self.pod_request_obj)
         self.pod = self.get_or_create_pod(self.pod_request_obj, context)
@@ -183,7 +191,17 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
     def trigger_reentry(self, context: Any, event: dict[str, Any], handle: dict[str, Any] | None = None) -> Any:
         """Take over from the trigger."""
         found = self._woken(context, event, handle or {})
+        if found.precedes:
+            self._defer(context, self.after_preflight(context, found, Status.from_json(event["status"]), event))
         return self.finish(context, found, Status.from_json(event["status"]), event)
+
+    def after_preflight(
+        self, context: Any, handle: Handle, status: Status, event: Mapping[str, Any] | None = None
+    ) -> Handle:
+        """Take over from a preflight: start the run if it may begin, else raise why it must not."""
+        after_preflight(self, context, handle, status, event)
+        self._passed = True
+        return self.submit(context)
 
     def finish(self, context: Any, handle: Handle, status: Status, event: Mapping[str, Any] | None = None) -> Any:
         """Show the log, collect the result, remove the pod, and return the scores or raise why there are none.
@@ -221,8 +239,9 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
         for gap in found.gaps:
             self.log.warning("%s", gap)
         if self.get_logs:
+            ahead = found.view is not None and found.view.precedes
             for line in found.lines:
-                self.log.info("[%s] %s", self.base_container_name, line)
+                self.log.info("[%s] %s", "preflight" if ahead else self.base_container_name, line)
 
     def _look_into(
         self, context: Any, pods: KubernetesBackend, handle: Handle, status: Status, found: Evidence

@@ -9,7 +9,7 @@ from airflow_provider_lmeval.plan.lmevaljob import read_one
 from tests.kube import KubeServer, Rule
 from tests.kube.custom import LMEVALJOBS
 from tests.kube.trustyai import JobScript, TrustyAI
-from tests.kube_backend.conftest import NAMESPACE, Airflow, context, defer, spec
+from tests.kube_backend.conftest import NAMESPACE, Airflow, Said, context, defer, spec
 from tests.kube_backend.lmevaljob.jobs import GROUP, RUN, jobs, play, results, role
 
 
@@ -82,3 +82,12 @@ def test_a_missing_right_is_named_with_its_role(server: KubeServer, airflow: Air
     airflow.connect(backend="lmevaljob", namespace=NAMESPACE)
     with pytest.raises(AirflowFailException, match=f"Grant the verb '{verb}' on 'lmevaljobs' of API group '{GROUP}'"):
         airflow.operator().execute(context())
+
+
+@pytest.mark.usefixtures("trusty")
+@pytest.mark.parametrize(("preflight", "told"), [(True, True), ("rules", True), (False, False)])
+def test_what_the_rules_doubt_is_logged_before_the_job_is_created(
+    airflow: Airflow, said: Said, preflight: bool | str, told: bool
+) -> None:
+    defer(airflow.operator(spec=spec(limit=5), preflight=preflight), context())
+    assert ("for trying out only" in said) is told

@@ -87,6 +87,11 @@ def test_vllm_needs_the_cache_of_one_whole_sequence() -> None:
     assert "(90% of it is used)" in (too_large(found, "L4", 24 * GIB) or "")
 
 
+def test_a_smaller_cache_and_a_length_that_vllm_finds_itself_count_as_such() -> None:
+    assert of("vllm", kv_cache_dtype="fp8").per_token == 64 * 1024
+    assert of("vllm", max_model_len="auto").tokens == 131072
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -236,3 +236,35 @@ def test_a_batch_above_the_maximum_fails_for_good_if_the_policy_says_so(scripted
     with pytest.raises(AirflowFailException, match="batch_size_policy is error"):
         operator(conn_id, spec=SPEC | {"batch_size": 32}).execute(ctx)
     assert ctx["ti"].xcoms == {}
+
+
+LOCAL = pytest.param("local", marks=pytest.mark.skipif(find_spec("lm_eval") is None, reason="needs the driver extra"))
+
+
+@pytest.mark.parametrize("backend", ["memory", LOCAL])
+@pytest.mark.parametrize(("preflight", "told"), [(True, True), ("rules", True), (False, False)])
+def test_what_the_rules_doubt_is_logged_before_the_run_starts_unless_nobody_wants_to_know(
+    tmp_path, scripted, logged, backend, preflight, told
+) -> None:
+    (tmp_path / "model").mkdir()
+    spec = {"model": {"type": "hf", "pretrained": str(tmp_path / "model")}, "tasks": ["arc_easy"], "limit": 5}
+    places = {"local_dir": str(tmp_path / "runs"), "results_uri": str(tmp_path / "results")}
+    conn_id = scripted(success(), **places)
+    task = operator(conn_id, spec=spec, backend=backend, preflight=preflight, wait_for_completion=False)
+    task.execute(context())
+    task.on_kill()
+    assert ("for trying out only" in logged()) is told
+
+
+@pytest.mark.parametrize("preflight", [True, "rules", False])
+def test_what_the_rules_refuse_stops_it_whatever_was_asked_for(scripted, preflight) -> None:
+    ctx = context()
+    with pytest.raises(AirflowFailException, match=r"\[online-denied\]"):
+        operator(scripted(success()), spec=SPEC | {"allow_online": True}, preflight=preflight).execute(ctx)
+    assert ctx["ti"].xcoms == {}
+
+
+@pytest.mark.parametrize("value", ["static", 1, None])
+def test_no_other_way_of_looking_is_taken(value) -> None:
+    with pytest.raises(SpecError, match="preflight: found"):
+        operator(preflight=value)
