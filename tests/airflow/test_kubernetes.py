@@ -17,7 +17,7 @@ from tests.support.airflow_env import COMPONENTS, ROOT, AirflowEnv
 
 pytestmark = pytest.mark.timeout(600)
 
-DAG, TIMEOUT_DAG = "e2e_kubernetes", "e2e_kubernetes_timeout"
+DAG, DEVICE_DAG, TIMEOUT_DAG = "e2e_kubernetes", "e2e_kubernetes_device", "e2e_kubernetes_timeout"
 SOON = 120
 """Seconds within which what has to happen happens on a busy machine: the first request that a triggerer answers for its
 triggers builds a whole API server in it."""
@@ -26,7 +26,8 @@ triggers builds a whole API server in it."""
 @pytest.fixture(scope="module")
 def server() -> Iterator[KubeServer]:
     image = Image(path=(Path(sys.executable).parent,), environment={"PYTHONPATH": str(ROOT)})
-    with KubeServer({IMAGE: image}, namespaces=("default", NAMESPACE)) as server:
+    capacity = {"example.com/device": "1"}
+    with KubeServer({IMAGE: image}, namespaces=("default", NAMESPACE), capacity=capacity) as server:
         server.user("airflow", ROLE)
         yield server
 
@@ -145,4 +146,17 @@ def test_execution_timeout_ends_the_pod_of_a_deferred_task(airflow: AirflowEnv, 
     run, _ = evaluating(airflow, server, lasting(100, 50), TIMEOUT_DAG)
     assert api.wait_run(TIMEOUT_DAG, run, 2 * SOON) == "failed"
     assert any("execution_timeout" in line for line in api.log(TIMEOUT_DAG, run, "evaluate"))
+    none_left(server)
+
+
+def test_a_run_with_a_device_is_looked_at_first_and_its_task_waits_twice(
+    airflow: AirflowEnv, server: KubeServer
+) -> None:
+    before = server.requests.count("create", "pods")
+    run = airflow.api.trigger(DEVICE_DAG, {"spec": lasting(1)})
+    assert airflow.api.wait_run(DEVICE_DAG, run, 2 * SOON) == "success"
+    assert server.requests.count("create", "pods") == before + 2
+    found = airflow.api.xcom(DEVICE_DAG, run, "evaluate", "preflight")
+    assert {check["finding"] for check in found} == {"ok", "skipped"}
+    assert airflow.api.xcom(DEVICE_DAG, run, "evaluate")["results"]["lasting"]
     none_left(server)

@@ -119,7 +119,7 @@ def _length(model_args: Mapping[str, Any], config: Mapping[str, Any]) -> int | N
     """Return the longest sequence: what was asked, else what lm-eval and vLLM take from the configuration."""
     asked = model_args.get("max_length") or model_args.get("max_model_len")
     told = (config.get(name) for name in ("n_positions", "max_position_embeddings", "n_ctx"))
-    return next((int(value) for value in (asked, *told) if str(value).isdigit() and int(value)), None)
+    return next((int(text) for text in map(str, (asked, *told)) if text.isdigit() and int(text)), None)
 
 
 def _per_token(config: Mapping[str, Any], width: float) -> int | None:

@@ -21,5 +21,11 @@ EVALUATION = {
 with DAG("e2e_kubernetes", **COMMON):
     LMEvalOperator(**EVALUATION)
 
+DEVICE = {"gpu": {"count": 1, "resource": "example.com/device"}}
+"""A device that torch knows nothing of: the evaluation goes on without it."""
+
+with DAG("e2e_kubernetes_device", **COMMON):
+    LMEvalOperator(**EVALUATION | {"kubernetes": DEVICE})
+
 with DAG("e2e_kubernetes_timeout", **COMMON):
     LMEvalOperator(**EVALUATION, execution_timeout=timedelta(seconds=20))
