@@ -19,8 +19,7 @@ from airflow_provider_lmeval.plan.lmevaljob.schema import KIND, MAX_BYTES, MAX_D
 MAX_STREAM_BYTES = 20 * MAX_BYTES
 """Longest text: a stream may hold many resources."""
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_OPENING = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
-_CLOSING = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+_DEEPER = {yaml.MappingStartEvent: 1, yaml.SequenceStartEvent: 1, yaml.MappingEndEvent: -1, yaml.SequenceEndEvent: -1}
 
 
 @dataclass(frozen=True)
@@ -66,15 +65,21 @@ def read_documents(text: str) -> list[SourceDocument]:
 def _look_over(text: str) -> None:
     depth = values = 0
     for event in yaml.parse(text, Loader=_Loader):
-        depth += isinstance(event, _OPENING)
-        depth -= isinstance(event, _CLOSING)
+        depth += _DEEPER.get(type(event), 0)
         values += isinstance(event, yaml.NodeEvent)
-        at = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
-        if isinstance(event, yaml.AliasEvent):
-            raise ManifestError(f"{at}the alias *{event.anchor}; write out what it stands for")
-        if depth > MAX_DEPTH or values > MAX_VALUES:
-            most = f"deeper than {MAX_DEPTH} levels" if depth > MAX_DEPTH else f"with more than {MAX_VALUES:,} values"
-            raise ManifestError(f"{at}a document {most}")
+        if depth > MAX_DEPTH or values > MAX_VALUES or type(event) is yaml.AliasEvent:
+            raise ManifestError(f"{_at(event)}{_why_refused(event, depth)}")
+
+
+def _at(event: Any) -> str:
+    return f"line {event.start_mark.line + 1}: " if event.start_mark else ""
+
+
+def _why_refused(event: Any, depth: int) -> str:
+    if isinstance(event, yaml.AliasEvent):
+        return f"the alias *{event.anchor}; write out what it stands for"
+    most = f"deeper than {MAX_DEPTH} levels" if depth > MAX_DEPTH else f"with more than {MAX_VALUES:,} values"
+    return f"a document {most}"
 
 
 def _resources(node: Any) -> Iterator[SourceDocument]:

@@ -1,4 +1,4 @@
-"""The schema that ships is the CRD's own, and it is closed."""
+"""The schema that ships is the CRD's own, it is closed, and what is right is seen to be at a glance."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from airflow_provider_lmeval.plan.lmevaljob.schema import API_VERSION, KIND, schema
+from airflow_provider_lmeval.plan.lmevaljob.findings import Findings
+from airflow_provider_lmeval.plan.lmevaljob.glance import glance
+from airflow_provider_lmeval.plan.lmevaljob.schema import API_VERSION, KIND, _validator, check_schema, fits, schema
+from tests.support.hostile import NASTY, places, with_text
 from tests.support.lmevaljob_schema import SHIPPED, reduced, text
-from tests.support.lmevaljobs import leaves
+from tests.support.lmevaljobs import DATA, documents, leaves, manifest
 
 NAME = "lmevaljobs.crd.yaml"
 
@@ -49,3 +54,38 @@ def test_it_has_the_fields_the_documents_name() -> None:
     fields = set(schema()["properties"]["spec"]["properties"])
     assert {"model", "modelArgs", "taskList", "offline", "outputs", "suspend", "chatTemplate", "pod"} <= fields
     assert "$ref" not in json.dumps(schema()["properties"]["spec"]["properties"]["taskList"])
+
+
+EVERYTHING = manifest("everything")
+VALUES = st.sampled_from([True, 1, 1.0, 1.5, None, "", "a", "1Gi", "-1", "é" * 300, [], ["a"], {}, {"a": "b"}, *NASTY])
+
+
+@given(st.sampled_from(list(places("everything", EVERYTHING))), VALUES)
+@settings(max_examples=500)
+def test_what_is_taken_at_a_glance_jsonschema_takes(place, value) -> None:
+    changed = with_text(EVERYTHING, place, str(value) if place[2] else value)
+    assert not fits()(changed) or not list(_validator().iter_errors(changed))
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in DATA.glob("*.yaml")))
+def test_the_manifests_of_the_documents_are_right_at_a_glance_unless_they_are_of_the_first_design(name: str) -> None:
+    assert all(fits()(document.data) is (name != "adr-example") for document in documents(name))
+
+
+def test_what_is_wrong_is_explained() -> None:
+    findings = Findings()
+    check_schema({**EVERYTHING, "spec": {"model": 1}}, findings)
+    assert len(findings.errors) >= 2
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"not": {"type": "string"}},
+        {"items": {"type": "string"}},
+        {"type": "string", "required": ["a"]},
+        {"type": "object", "properties": {}},
+    ],
+)
+def test_a_schema_with_other_words_takes_nothing_at_a_glance(asked: dict[str, object]) -> None:
+    assert not any(glance(asked, 10)(value) for value in ({}, [], {"a": 1}, ["a"], "a", 1, None))
