@@ -2,12 +2,15 @@
 
 What is traps for clients is kept: ``Authorization`` stays here, other headers pass, the pod's status codes pass, and what
 cannot be reached is a 503 with a Status: refused at once while the pod's network exists, no route after seconds when not.
+``https:`` before the pod's name makes it TLS, without a look at the pod's certificate and without one to show
+(https://kubernetes.io/docs/tasks/access-application-cluster/access-cluster-services/#manually-constructing-apiserver-proxy-urls).
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -28,6 +31,8 @@ DROPPED = frozenset(
     {"authorization", "host", "connection", "content-length", "transfer-encoding", "upgrade", "keep-alive"}
 )
 """Headers that are not handed on; the impersonation headers neither."""
+MISUNDERSTOOD = "error trying to reach service: EOF"
+"""One side speaks TLS and the other does not, or asks for a certificate."""
 
 
 async def forward(cluster: Cluster, request: Request, target: Target, body: bytes) -> web.StreamResponse:
@@ -37,7 +42,7 @@ async def forward(cluster: Cluster, request: Request, target: Target, body: byte
     """
     if target.rest is None and not request.path.endswith("/"):
         return web.Response(status=301, headers={"Location": f"{request.path}/"})
-    name, port = _address(target.name)
+    scheme, name, port = _address(target.name)
     pod = cluster.store.get(PODS, (target.namespace, name))
     address = pod["status"].get("podIP")
     if not address:
@@ -46,7 +51,7 @@ async def forward(cluster: Cluster, request: Request, target: Target, body: byte
         port = next((one["containerPort"] for one in _ports(pod)), 80)
     path = f"/{target.rest or ''}"
     if not cluster.settings.runs:  # whatever wrote the pod's status may also answer at the address it wrote
-        return await _dial(_plain_socket, f"http://{address}:{port}{path}", request, body)
+        return await _dial(_plain_socket, f"{scheme}://{address}:{port}{path}", request, body)
     worker = cluster.workers.get(pod["metadata"]["uid"])
     sandbox = worker.sandbox if worker is not None and worker.view.sandbox else None
     where = f"error trying to reach service: dial tcp {address}:{port}: connect:"
@@ -57,14 +62,18 @@ async def forward(cluster: Cluster, request: Request, target: Target, body: byte
         running = any(view.running for view in worker.view.main)
         if sandbox.script.serves is None or not running:
             raise unavailable(f"{where} connection refused")
+        if sandbox.script.tls is not (scheme == "https"):
+            raise unavailable(MISUNDERSTOOD)
         status, headers, content = sandbox.script.serves(request.method, path, _handed_on(request))
         return web.Response(status=status, headers=headers, body=content)
-    return await _dial(sandbox.new_socket, f"http://{address}:{port}{path}", request, body)
+    return await _dial(sandbox.new_socket, f"{scheme}://{address}:{port}{path}", request, body)
 
 
 async def _dial(new_socket: Any, url: str, request: Request, body: bytes) -> web.StreamResponse:
     try:
         return await _exchange(new_socket, url, request, body)
+    except (aiohttp.ClientConnectorSSLError, ssl.SSLError):
+        raise unavailable(MISUNDERSTOOD) from None
     except aiohttp.ClientConnectorError:
         where = f"error trying to reach service: dial tcp {URL(url).host}:{URL(url).port}: connect:"
         raise unavailable(f"{where} connection refused") from None
@@ -76,16 +85,17 @@ def _plain_socket() -> socket.socket:
     return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
 
-def _address(name: str) -> tuple[str, int | None]:
-    """Take ``[scheme:]name[:port]`` apart."""
+def _address(name: str) -> tuple[str, str, int | None]:
+    """Take ``[[scheme:]name][:port]`` apart.
+
+    :raises ApiError: 400, it is neither.
+    """
     parts = name.split(":")
-    if len(parts) == 3:
-        parts = parts[1:]
-    if len(parts) == 1:
-        return parts[0], None
-    if not parts[1].isdecimal():
+    scheme = parts.pop(0) if len(parts) == 3 else "http"
+    pod, port = (*parts, "")[:2]
+    if len(parts) > 2 or scheme not in ("", "http", "https") or not pod or not (port.isdecimal() or len(parts) == 1):
         raise bad_request(f'invalid pod request "{name}"')
-    return parts[0], int(parts[1])
+    return scheme or "http", pod, int(port) if port else None
 
 
 def _ports(pod: Json) -> list[Json]:
@@ -114,6 +124,7 @@ async def _exchange(new_socket: Any, url: str, request: Request, body: bytes) ->
             data=body or None,
             allow_redirects=False,
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            ssl=False,
         ) as answer,
     ):
         kept = {name: value for name, value in answer.headers.items() if name.lower() not in DROPPED}

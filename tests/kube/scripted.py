@@ -24,6 +24,7 @@ class Script:
     :param exit_code: when it ends by itself. :param log: written at the start. :param message: its termination message.
     :param stops: whether it ends (143) on SIGTERM; otherwise only SIGKILL ends it (137).
     :param serves: answers requests that come through the proxy while it runs: method, path, headers → answer.
+    :param tls: it answers what comes through ``https:`` and nothing else.
     """
 
     runs_s: float | None = None
@@ -32,6 +33,7 @@ class Script:
     message: bytes = b""
     stops: bool = True
     serves: Callable[[str, str, Mapping[str, str]], Answer] | None = None
+    tls: bool = False
 
 
 class ScriptedSandbox:

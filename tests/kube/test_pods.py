@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import sys
@@ -16,6 +17,7 @@ import pytest
 from tests.kube import Image, KubeServer, Script
 from tests.kube.conftest import IMAGE, PODS, Client, pod, shell
 from tests.kube.kinds import CLAIMS, CONFIG_MAPS, SECRETS, VOLUMES
+from tests.support.certificates import Authority
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -207,6 +209,42 @@ def test_two_pods_listen_on_one_port_and_loopback_is_not_reachable(server: KubeS
         assert "'X-LMEval-Token': 't'" in shown
         assert "uthorization" not in shown
     assert admin.get(f"{PODS}/lo:8080/proxy/").status_code == 503
+
+
+def test_tls_to_a_pod_is_asked_for_by_name_and_checks_nobodys_certificate(
+    server: KubeServer, admin: httpx.Client, tmp_path: Path
+) -> None:
+    signed = {
+        file.name: base64.b64encode(file.read_bytes()).decode()
+        for file in Authority().write(tmp_path / "x", "y").iterdir()
+    }
+    server.create({"metadata": {"name": "tls"}, "data": signed}, SECRETS)
+    code = (
+        "import http.server, ssl, sys\n"
+        "class H(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        self.send_response(200); self.end_headers(); self.wfile.write(self.path.encode())\n"
+        "context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n"
+        "context.load_cert_chain('/tls/tls.crt', '/tls/tls.key')\n"
+        "context.verify_mode, asked = (ssl.CERT_REQUIRED if 'mutual' in sys.argv else ssl.CERT_NONE), '/tls/ca.crt'\n"
+        "context.load_verify_locations(asked)\n"
+        "server = http.server.ThreadingHTTPServer(('0.0.0.0', 8443), H)\n"
+        "server.socket = context.wrap_socket(server.socket, server_side=True)\n"
+        "print('ready', flush=True)\n"
+        "server.serve_forever()\n"
+    )
+    volumes = [{"name": "tls", "secret": {"secretName": "tls"}}]
+    for name in ("speaks", "mutual"):
+        server.create(pod(name, "python", "-c", code, name, container=mounts(tls="/tls"), volumes=volumes))
+        server.wait(lambda name=name: "ready" in admin.get(f"{PODS}/{name}/log").text)
+
+    answer = admin.get(f"{PODS}/https:speaks:8443/proxy/v1/status?x=1")
+    assert (answer.status_code, answer.text) == (200, "/v1/status?x=1")
+    for other in ("http:speaks:8443", "speaks:8443", "https:mutual:8443"):
+        refused = admin.get(f"{PODS}/{other}/proxy/v1/status")
+        assert (refused.status_code, refused.json()["reason"]) == (503, "ServiceUnavailable"), other
+    for other in ("ftp:speaks:8443", "a:https:speaks:8443", "https::8443"):
+        assert admin.get(f"{PODS}/{other}/proxy/").json()["message"] == f'invalid pod request "{other}"'
 
 
 def test_a_port_of_this_machine_can_be_made_reachable(connect: Client) -> None:
