@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
 from tests.kube import Image, KubeServer, Rule, Script
 from tests.kube.kinds import NAMESPACES
 from tests.kube_backend.hurry import hurried
+from tests.support.certificates import Authority
 from tests.support.context import TaskInstance
 from tests.support.tiny import tiny_model, tiny_tasks
 
@@ -166,6 +168,13 @@ def real(*tasks: str) -> dict[str, Any]:
     """Return a spec for the tiny model, which the pods see where this machine has it."""
     model = {"type": "hf", "pretrained": str(tiny_model()), "dtype": "float32"}
     return {"model": model, "tasks": list(tasks), "include_paths": [str(tiny_tasks())], "device": "cpu"}
+
+
+def tls_secret(place: Path) -> dict[str, Any]:
+    """Return the Secret ``driver-tls`` for a driver that shows its status over HTTPS; its files are made in ``place``."""
+    files = Authority().write(place / "driver-tls", "driver").iterdir()
+    data = {file.name: base64.b64encode(file.read_bytes()).decode() for file in files}
+    return {"metadata": {"name": "driver-tls", "namespace": NAMESPACE}, "data": data}
 
 
 class StateStore(dict[str, Any]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +18,9 @@ from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.triggers.pod import EvalPodTrigger
 from airflow_provider_lmeval.wire import DRIVER_HEADER, TOKEN_HEADER
 from tests.kube import KubeServer, Script
+from tests.kube.kinds import SECRETS
 from tests.kube_backend import pods
-from tests.kube_backend.conftest import NAMESPACE, Airflow, spec
+from tests.kube_backend.conftest import NAMESPACE, Airflow, spec, tls_secret
 from tests.kube_backend.hurry import FACTOR, hurried
 
 SPEC = EvalSpec.parse(spec())
@@ -200,6 +202,26 @@ def test_progress_comes_from_the_driver_with_the_runs_token(server: KubeServer, 
     tokens = {value for headers in seen for name_, value in headers.items() if name_.lower() == TOKEN_HEADER.lower()}
     assert len(tokens) == 1
     assert not {name_ for headers in seen for name_ in headers if name_.lower() == "authorization"}
+
+
+def test_progress_of_a_driver_that_speaks_tls_comes_the_same_way(
+    server: KubeServer, airflow: Airflow, tmp_path: Path, capsys: Any
+) -> None:
+    server.create(tls_secret(tmp_path), SECRETS)
+    airflow.connect(pod={"status_tls_secret": "driver-tls"})
+    server.script(Script(serves=driver(lambda headers: None), tls=True))
+    found, shown = trigger(), ""
+
+    async def watch_it() -> None:
+        nonlocal shown
+        async with asyncio.timeout(20):
+            while "evaluating tiny_mc, 1/100 requests" not in shown:
+                await asyncio.sleep(0.05)
+                shown += capsys.readouterr().out
+        await asyncio.to_thread(server.finish, found.handle["where"]["pod"], NAMESPACE)
+
+    follow(found, during=watch_it)
+    assert {"https:" in seen.path for seen in server.requests.log if "/proxy/" in seen.path} == {True}
 
 
 @pytest.mark.usefixtures("airflow")

@@ -6,17 +6,32 @@ The namespace enforces Pod Security *restricted*, and Airflow has the Role of th
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_lmeval.backends.kubernetes.backend import KubernetesBackend
+from airflow_provider_lmeval.backends.kubernetes.view import PodView
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
 from airflow_provider_lmeval.store import open_result
+from airflow_provider_lmeval.wire import State, Status
 from tests.kube import KubeServer
-from tests.kube.kinds import CLAIMS
-from tests.kube_backend.conftest import BARE, IMAGE, NAMESPACE, Airflow, context, defer, finish, fire, handle_of, real
+from tests.kube.kinds import CLAIMS, SECRETS
+from tests.kube_backend.conftest import (
+    BARE,
+    IMAGE,
+    NAMESPACE,
+    Airflow,
+    context,
+    defer,
+    finish,
+    fire,
+    handle_of,
+    real,
+    tls_secret,
+)
 
 pytestmark = pytest.mark.driver
 
@@ -80,3 +95,20 @@ def test_a_run_that_is_evicted_resumes_from_what_it_has_stored(
     capsys.readouterr()
     assert set(finish(again, ctx, deferral, fire(deferral))["results"]) == set(two["tasks"])
     assert first not in capsys.readouterr().out
+
+
+def test_a_driver_that_speaks_tls_tells_how_far_it_is(server: KubeServer, airflow: Airflow, tmp_path: Path) -> None:
+    server.create(tls_secret(tmp_path), SECRETS)
+    airflow.connect(pod={"status_tls_secret": "driver-tls"})
+    backend = cast("KubernetesBackend", LMEvalHook("eval").get_conn())
+    task, ctx = airflow.operator(spec=real("tiny_mc")), context()
+    deferral = defer(task, ctx)
+    pod = handle_of(ctx).where["pod"]
+
+    def told() -> Status | None:
+        view = PodView.of(server.pod(pod, NAMESPACE))
+        return backend.call(lambda api: backend.probe.status(api, view))
+
+    status = server.wait(told, 60)
+    assert (status.run_id, status.state) == (handle_of(ctx).run_id, State.RUNNING)
+    assert finish(task, ctx, deferral, fire(deferral))["reason"] == "Succeeded"
