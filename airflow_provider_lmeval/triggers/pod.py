@@ -54,7 +54,7 @@ class EvalPodTrigger(WatchTrigger):
         from airflow_provider_lmeval.backends.kubernetes.view import DEFAULT_LIMITS
 
         view, limits = cast("PodView", follower.view), self._limits or DEFAULT_LIMITS
-        return status_of(view, now=time.time(), limits=limits, driver=follower.driver)
+        return status_of(view, now=follower.clock.now(), limits=limits, driver=follower.driver)
 
     def _settled(self) -> bool:
         return self._seen is not None and self._seen.running and self._seen.deletion is None

@@ -9,8 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from email.utils import formatdate
 
 _lags: list[float] = []
+_errors: list[float] = []
 
 
 def timestamp(when: float | None = None) -> str:
@@ -18,7 +20,7 @@ def timestamp(when: float | None = None) -> str:
 
     :param when: POSIX time, seconds; default: now.
     """
-    moment = (time.time() if when is None else when) - sum(_lags)
+    moment = (time.time() if when is None else when) - sum(_lags) - sum(_errors)
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -30,6 +32,21 @@ def lagging(seconds: float) -> Iterator[None]:
         yield
     finally:
         _lags.remove(seconds)
+
+
+@contextmanager
+def slow(seconds: float) -> Iterator[None]:
+    """Let the server's clock be so much behind: all that is written, and the date of every answer."""
+    _errors.append(seconds)
+    try:
+        yield
+    finally:
+        _errors.remove(seconds)
+
+
+def http_date() -> str:
+    """Return the ``Date`` of an answer."""
+    return formatdate(time.time() - sum(_errors), usegmt=True)
 
 
 def parse(text: str) -> float:

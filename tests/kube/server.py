@@ -21,7 +21,7 @@ from typing import Any, Self, TypeVar
 
 from aiohttp import web
 
-from tests.kube import kubeconfig, schema
+from tests.kube import clock, kubeconfig, schema
 from tests.kube.auth import EVERYTHING, Rule, User, Users
 from tests.kube.cluster import Cluster, Settings
 from tests.kube.faults import Faults
@@ -123,6 +123,7 @@ class KubeServer:
         api = Api(self.cluster, self.users, self.faults, self.requests, self._bookmark_s)
         app = web.Application(client_max_size=LARGEST_BODY)
         app.router.add_route("*", "/{path:.*}", api.handle)
+        app.on_response_prepare.append(_date)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=_tls(self._certificate))
@@ -266,3 +267,7 @@ def _tls(certificate: tuple[Path, Path] | None) -> ssl.SSLContext | None:
     found = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     found.load_cert_chain(*certificate)
     return found
+
+
+async def _date(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Date"] = clock.http_date()

@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_lmeval.wire import DRIVER_HEADER
-from tests.kube import KubeServer, Rule, Script
+from tests.kube import KubeServer, Rule, Script, clock
 from tests.kube.faults import Fault
 from tests.kube.kinds import QUOTAS
 from tests.kube_backend.acts import LOG, WORDS, Act, Ended, gone, play, succeeded, until_said
@@ -137,6 +137,43 @@ def test_an_end_between_two_watches_of_which_the_server_knows_nothing_more_is_se
         server.faults.lift(down)
 
     succeeded(server, airflow, play(airflow, during))
+
+
+@pytest.mark.usefixtures("endless", "hurry")
+def test_a_server_that_forgets_its_own_lists_is_not_asked_for_them_again_and_again(
+    server: KubeServer, airflow: Airflow
+) -> None:
+    def during(act: Act) -> None:
+        act.until_seen()
+        server.faults.fail(410, verb="watch")
+        server.faults.cut_watches()
+        before = len(lists(server))
+        server.wait(lambda: len(lists(server)) >= before + 6, 30)
+        *_, last, latest = lists(server)
+        gaps.append((latest - last) * FACTOR)
+        act.succeed()
+
+    gaps: list[float] = []
+    succeeded(server, airflow, play(airflow, during))
+    assert gaps[0] > 2.0  # it began with half a second
+
+
+def lists(server: KubeServer) -> list[float]:
+    return [seen.time for seen in server.requests.log if (seen.verb, seen.resource) == ("list", "pods")]
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_server_whose_clock_is_hours_behind_makes_no_pod_look_overdue(server: KubeServer, airflow: Airflow) -> None:
+    server.faults.never_schedule()
+
+    def during(act: Act) -> None:
+        server.wait(lambda: act.deferral.trigger._seen is not None, 20)
+        server.faults.never_schedule(None)
+        act.until_seen()
+        act.succeed()
+
+    with clock.slow(3 * 3600):
+        succeeded(server, airflow, play(airflow, during))
 
 
 # -- progress

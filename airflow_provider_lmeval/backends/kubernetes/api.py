@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_lmeval.backends.kubernetes.clock import ServerClock
 from airflow_provider_lmeval.backends.kubernetes.refusal import explain, retry_after
 from airflow_provider_lmeval.errors import ClusterError
 
@@ -28,6 +29,7 @@ LONGEST_PAUSE_S = 15.0
 PAGE = 250
 """Pods in one answer to a list: parsing more at once would hold up an event loop."""
 PLURALS = {"ConfigMap": "configmaps", "PersistentVolumeClaim": "persistentvolumeclaims"}
+PROXY = "/proxy/"
 MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -66,15 +68,17 @@ class Api:
 
     :param client: a client of ``kubernetes_asyncio``, open.
     :param patience_s: how long a call is repeated when an error may pass; 0: never.
+    :param clock: told by every answer what time it is at the server.
     """
 
-    def __init__(self, client: ApiClient, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, client: ApiClient, patience_s: float = PATIENCE_S, clock: ServerClock | None = None) -> None:
         self._client = client
         self._patience_s = patience_s
+        self.clock = clock or ServerClock()
 
     def patient(self, seconds: float) -> Api:
         """Return the same connection with another patience."""
-        return Api(self._client, seconds)
+        return Api(self._client, seconds, self.clock)
 
     async def version(self) -> str:
         """Return the server's version."""
@@ -212,6 +216,8 @@ class Api:
                 _request_timeout=limits or call.timeout_s,
             )
             async with response:
+                if PROXY not in call.path:  # what comes through it is dated by the pod's node
+                    self.clock.note(response.headers.get("Date"))
                 if response.status >= 400:
                     raise explain(call.method, call.path, response.status, await response.read(), response.headers)
                 yield response

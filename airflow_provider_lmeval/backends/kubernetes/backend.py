@@ -6,7 +6,6 @@ the store, else by the record in the pod's log, else by the pod's termination me
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import Any, TypeVar
@@ -186,13 +185,14 @@ class KubernetesBackend(Backend):
         pod = PodRef.of(handle)
         if not pod.name:
             return control.stored(handle)
-        view = remember(await control.look(api, pod, handle.run_id), self._seen.get(pod.uid), time.time())
+        found = await control.look(api, pod, handle.run_id)
+        view = remember(found, self._seen.get(pod.uid), api.clock.now())
         self._seen[pod.uid] = view
         try:
             driver = await self.probe.status(api, view)
         except ClusterError:
             driver = None
-        return status_of(view, now=time.time(), limits=pod.limits, driver=driver)
+        return status_of(view, now=api.clock.now(), limits=pod.limits, driver=driver)
 
     def cancel(self, handle: Handle) -> None:
         self.call(lambda api: control.cancel(api, PodRef.of(handle), handle.run_id), handle)

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from airflow_provider_lmeval import _compat
 from airflow_provider_lmeval.backends.kubernetes.api import PATIENCE_S, Api
+from airflow_provider_lmeval.backends.kubernetes.clock import ServerClock
 from airflow_provider_lmeval.backends.kubernetes.credentials import SERVICE_ACCOUNT, Credentials, credentials, extra
 from airflow_provider_lmeval.errors import ClusterError, ConfigError
 
@@ -43,11 +44,16 @@ class Cluster:
         return cls(**data)
 
     @asynccontextmanager
-    async def open(self, extras: dict[str, Any] | None = None, patience_s: float = PATIENCE_S) -> AsyncIterator[Api]:
+    async def open(
+        self,
+        extras: dict[str, Any] | None = None,
+        patience_s: float = PATIENCE_S,
+        clock: ServerClock | None = None,
+    ) -> AsyncIterator[Api]:
         """Connect.
 
         :param extras: of the connection, where they are known; otherwise they are looked up.
-        :param patience_s: see :class:`Api`.
+        :param patience_s: see :class:`Api`; ``clock`` likewise.
         :raises ClusterError: there is no usable configuration.
         """
         try:
@@ -58,7 +64,7 @@ class Cluster:
         from kubernetes_asyncio.client import ApiClient
 
         async with ApiClient(configuration) as client:
-            yield Api(client, patience_s)
+            yield Api(client, patience_s, clock)
 
     async def _credentials(self, extras: Mapping[str, Any] | None) -> Credentials:
         if extras is None:

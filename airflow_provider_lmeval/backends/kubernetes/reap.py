@@ -63,6 +63,8 @@ def _why(
     """Return why a pod or a job can be removed, or None if it has to stay."""
     cared_for = state is not None and state not in ENDED
     if view.ended:
+        if state is None and view.owner and not unknown:
+            return None
         age = now - (view.finished or view.created or 0.0)
         kept_s = ttl_s if view.ttl is None else view.ttl
         return f"it ended {age:.0f} s ago" if age > kept_s and not cared_for and not view.kept else None

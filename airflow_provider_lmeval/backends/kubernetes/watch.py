@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic
 
 from airflow_provider_lmeval.backends.kubernetes.api import Api, Call
+from airflow_provider_lmeval.backends.kubernetes.clock import ServerClock
 from airflow_provider_lmeval.backends.kubernetes.cluster import Cluster
 from airflow_provider_lmeval.backends.kubernetes.refusal import retry_after
 from airflow_provider_lmeval.backends.kubernetes.resources import Resource, V
@@ -53,6 +54,7 @@ class Follower(Generic[V]):
     :param looked: when it was looked at by a request of its own, in the event loop's seconds; 0: never.
     :param trouble: why it cannot be looked at, or None; ``trouble_since`` in the event loop's seconds.
     :param notices: what its task's log should say, once.
+    :param clock: of the server that dates the pod.
     """
 
     resource: Resource[V]
@@ -67,11 +69,12 @@ class Follower(Generic[V]):
     trouble: ClusterError | None = None
     trouble_since: float = 0.0
     notices: list[str] = field(default_factory=list)
+    clock: ServerClock = field(default_factory=ServerClock)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def see(self, view: V) -> None:
         """Take a newer view of the pod."""
-        self.view, self.missing, self.trouble = self.resource.remember(view, self.view, time.time()), False, None
+        self.view, self.missing, self.trouble = self.resource.remember(view, self.view, self.clock.now()), False, None
         self.wake()
 
     def wake(self) -> None:
@@ -99,10 +102,13 @@ class SharedWatch(Generic[V]):
         self.resource = resource
         self.api: Api | None = None
         """The open connection, for others to use; None while there is none."""
+        self.clock = ServerClock()
         self._namespace = namespace
         self._views: dict[str, V] = {}
         self._followers: dict[str, set[Follower[V]]] = {}
         self._version: str | None = None
+        self._unused = False
+        """The version is a list's, and no watch has got anywhere from it."""
         self._unwell_since: float | None = 0.0
         self._denied: str | None = None
         self._task: asyncio.Task[None] | None = None
@@ -120,6 +126,7 @@ class SharedWatch(Generic[V]):
 
     def follow(self, follower: Follower[V]) -> None:
         """Tell a follower of every change of its pod from now on."""
+        follower.clock = self.clock
         self._followers.setdefault(follower.uid, set()).add(follower)
         if (view := self._views.get(follower.uid)) is not None:
             follower.see(view)
@@ -155,10 +162,10 @@ class SharedWatch(Generic[V]):
         while True:
             began = time.monotonic()
             try:
-                async with self.cluster.open(patience_s=0) as self.api:
+                async with self.cluster.open(patience_s=0, clock=self.clock) as self.api:
                     while True:
                         await self._once(self.api)
-                        pause = FIRST_PAUSE_S
+                        pause = pause if self._unused else FIRST_PAUSE_S
             except ClusterError as error:
                 trouble = error
             except Exception as error:
@@ -215,7 +222,7 @@ class SharedWatch(Generic[V]):
             for follower in self._followers[uid]:
                 follower.missing = True
                 follower.wake()
-        self._version = version
+        self._version, self._unused = version, True
 
     async def _stream(self, api: Api) -> None:
         import aiohttp
@@ -234,21 +241,25 @@ class SharedWatch(Generic[V]):
                 self._unwell_since = self._denied = None
                 async for line in _lines(response.content):
                     self._take(json.loads(line))
-                    if self._version is None:
-                        return
         except ClusterError as error:
             if error.status != 410:
                 raise
-            self._version = None
+            self._forgotten(error)
+
+    def _forgotten(self, error: ClusterError) -> None:
+        """Begin anew with a list: the server does not know the version any more.
+
+        :raises ClusterError: it does not know that of the list just made either; asking at once again would only load it.
+        """
+        self._version = None
+        if self._unused:
+            raise error
 
     def _take(self, event: dict[str, Any]) -> None:
         kind, thing = event["type"], event["object"]
         if kind == "ERROR":
-            if thing.get("code") != 410:
-                raise ClusterError(f"the watch was ended: {thing.get('message')}", int(thing.get("code") or 0))
-            self._version = None
-            return
-        self._version = thing["metadata"]["resourceVersion"]
+            raise ClusterError(f"the watch was ended: {thing.get('message')}", int(thing.get("code") or 0))
+        self._version, self._unused = thing["metadata"]["resourceVersion"], False
         if kind != "BOOKMARK":
             self.show(self.resource.look(thing, kind == "DELETED"))
 

@@ -56,7 +56,12 @@ def test_a_run_that_another_generation_has_replaced_goes_while_the_task_runs() -
 def test_pods_that_ended_are_kept_for_a_while() -> None:
     assert found(ended(TTL - 1), state="success") == []
     assert len(found(ended(TTL + 1), state="success")) == 1
-    assert len(found(ended(TTL + 1), state=None)) == 1
+    assert len(found(ended(TTL + 1, owner=()), state=None)) == 1
+
+
+def test_what_another_airflow_may_still_have_to_collect_stays_unless_asked_for() -> None:
+    assert found(ended(TTL * 10), state=None) == []
+    assert len(found(ended(TTL + 1), state=None, unknown=True)) == 1
 
 
 def test_a_young_pod_and_one_on_its_way_out_stay() -> None:
