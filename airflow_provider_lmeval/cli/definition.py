@@ -26,6 +26,9 @@ def get_lmeval_cli_commands() -> list[Any]:
                 command("validate", "Check a spec", "validate", parser.add_validate_arguments),
                 command("gate", "Decide on stored evidence", "gate", parser.add_gate_arguments),
                 command("calibrate", "How noisy a baseline is", "calibrate", parser.add_calibrate_arguments),
+                command("baseline", "What was promoted, and when", "baseline", parser.add_baseline_arguments),
+                command("promote", "Put a model in force", "promote", parser.add_promote_arguments),
+                command("rollback", "Put an earlier model in force again", "rollback", parser.add_rollback_arguments),
                 command("convert", "Translate LMEvalJob manifests", "convert", parser.add_convert_arguments),
                 command(
                     "import-config",

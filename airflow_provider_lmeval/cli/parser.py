@@ -27,6 +27,9 @@ def build_parser(prog: str = "airflow-lmeval") -> argparse.ArgumentParser:
         add_gate,
         add_power,
         add_calibrate,
+        add_baseline,
+        add_promote,
+        add_rollback,
         add_reap,
         add_convert,
         add_import_config,
@@ -194,6 +197,56 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baseline", metavar="NAME", help="keep it with what is promoted under this name")
     parser.add_argument("--suite", help="what it is measured by")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``baseline``."""
+    text = "Print the promotions and rollbacks of a baseline, and which of them is in force."
+    parser = commands.add_parser("baseline", help="what was promoted, and when", description=text)
+    add_baseline_arguments(parser)
+    parser.set_defaults(command="baseline")
+
+
+def add_baseline_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``baseline``, which ``promote`` and ``rollback`` have, too."""
+    parser.add_argument(
+        "baseline", metavar="NAME/SUITE", help="what is promoted, and what it is measured by: chat/mmlu"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_promote(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``promote``."""
+    text = "Put an evaluated model in force, if its gate allows it. Exit status: 0, 1 it may not be, 2 usage."
+    parser = commands.add_parser("promote", help="put a model in force", description=text)
+    add_promote_arguments(parser)
+    parser.set_defaults(command="promote")
+
+
+def add_promote_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``promote``."""
+    add_baseline_arguments(parser)
+    parser.add_argument("candidate", help="directory or URI of its results, or id of a run in the store")
+    parser.add_argument("--verdict", metavar="FILE", help="what `gate --json` printed; - reads standard input")
+    parser.add_argument("--override", action="store_true", help="promote whatever the gate says; needs --reason")
+    parser.add_argument("--reason", help="why; kept with the promotion")
+    parser.add_argument("--by", help="who (default: the user of this machine)")
+
+
+def add_rollback(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``rollback``."""
+    text = "Put an earlier model in force again. Exit status: 0, 1 there is none, 2 usage."
+    parser = commands.add_parser("rollback", help="put an earlier model in force again", description=text)
+    add_rollback_arguments(parser)
+    parser.set_defaults(command="rollback")
+
+
+def add_rollback_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``rollback``."""
+    add_baseline_arguments(parser)
+    parser.add_argument("--to", metavar="ID", help="run or promotion (default: the model before the one in force)")
+    parser.add_argument("--reason", required=True, help="why; kept on the record")
+    parser.add_argument("--by", help="who (default: the user of this machine)")
 
 
 def add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -13,7 +13,14 @@ from airflow.providers.standard.operators.branch import BranchMixIn
 from airflow.sdk import BaseOperator
 
 from airflow_provider_lmeval import _compat
-from airflow_provider_lmeval.errors import GateError, LMEvalError, SpecError
+from airflow_provider_lmeval.errors import (
+    DamagedResultError,
+    GateError,
+    LMEvalError,
+    ResultNotFoundError,
+    SpecError,
+    StoreError,
+)
 from airflow_provider_lmeval.hooks.lmeval import LMEvalHook
 from airflow_provider_lmeval.operators.evidence import Evaluation, evaluation_uri, read_baseline, read_evaluation
 from airflow_provider_lmeval.operators.links import LMEvalReportLink
@@ -107,7 +114,7 @@ class LMEvalGateOperator(BaseOperator, BranchMixIn):
         if self.report:
             self._report(context["ti"], verdict, **sides)
         if trouble is not None:
-            fail(SpecError(f"verdict ERROR: {trouble}"))
+            fail(_hopeless(trouble))
         if self.on_fail == "branch":
             self.do_branch(context, self.branches.get(verdict.action))
         elif verdict.blocks and self.on_fail != "soft":
@@ -184,3 +191,9 @@ class LMEvalGateOperator(BaseOperator, BranchMixIn):
     def _stop(self, why: str) -> None:
         kind = _compat.skip_exception() if self.on_fail == "skip" else _compat.fail_exception()
         raise kind(why)
+
+
+def _hopeless(trouble: LMEvalError) -> LMEvalError:
+    """Return what to fail with. Only a store that cannot be reached may be there at the next try."""
+    passing = isinstance(trouble, StoreError) and not isinstance(trouble, DamagedResultError | ResultNotFoundError)
+    return (StoreError if passing else SpecError)(f"verdict ERROR: {trouble}")

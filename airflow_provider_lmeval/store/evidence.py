@@ -63,12 +63,17 @@ def _own(uri: str, storage_options: Mapping[str, Any] | None) -> Evidence:
 
 
 def _names(place: Location) -> tuple[Sequence[str], str | None]:
-    """Return the paths of all files of a bundle, and the one that was asked for."""
-    if place.fs.isfile(place.root):
+    """Return the paths of all files of a bundle, and the one that was asked for.
+
+    By ``info``, since fsspec's ``exists`` takes a service that does not answer for a place where nothing is.
+    """
+    try:
+        found = place.fs.info(place.root)
+    except FileNotFoundError:
+        raise ResultNotFoundError(f"there is nothing at {shown(place.url)}") from None
+    if found["type"] == "file":
         parent, _, chosen = place.root.rpartition("/")
         return _listed(Location(place.fs, parent or "/", place.url, place.local), depth=1), chosen
-    if not place.fs.exists(place.root):
-        raise ResultNotFoundError(f"there is nothing at {shown(place.url)}")
     return _listed(place, DEPTH), None
 
 

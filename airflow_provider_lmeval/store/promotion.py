@@ -130,18 +130,31 @@ def permit(
             f"run {result.run_id} ended as {result.reason}; only an evaluation that succeeded can be promoted"
         )
     judged = JudgedBy.of(verdict) if verdict is not None else None
-    subject = (verdict or {}).get("candidate")
-    judged_run = subject.get("run_id") if isinstance(subject, Mapping) else None
-    if judged and judged_run != result.run_id:
-        raise GateError(
-            f"the verdict is about run {judged_run!r}, not about {result.run_id!r}; gate the model to promote"
-        )
+    if judged is not None and verdict is not None:
+        _check_subject(verdict.get("candidate"), result)
     if override is not None and override.expires <= now:
         raise GateError(f"the override by {override.approver} has expired; ask again")
     if override is None and (judged is None or judged.action != "allow"):
         said = f"the verdict is {judged.outcome} ({judged.action})" if judged else "there is no verdict"
         raise GateError(f"run {result.run_id} may not be promoted: {said}, and nobody has overruled it on the record")
     return judged
+
+
+def _check_subject(judged: Any, result: EvalResult) -> None:
+    """Check that a verdict is about this evidence.
+
+    :raises GateError: it is about another run, or the run was evaluated again with other weights since.
+    """
+    said = judged if isinstance(judged, Mapping) else {}
+    if said.get("run_id") != result.run_id:
+        raise GateError(
+            f"the verdict is about run {said.get('run_id')!r}, not about {result.run_id!r}; gate the model to promote"
+        )
+    if "identity" in said and said["identity"] != result.model.identity:
+        raise GateError(
+            f"the verdict is about weights {said['identity']}, run {result.run_id} is by now of "
+            f"{result.model.identity}; gate it again"
+        )
 
 
 def read_document(kind: type[AnyDocument], data: Any, where: str) -> AnyDocument:

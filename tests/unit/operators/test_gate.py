@@ -7,7 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, DownstreamTasksSkipped
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    DownstreamTasksSkipped,
+)
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task
 
@@ -18,6 +23,7 @@ from airflow_provider_lmeval.operators.decorator import gate_task
 from airflow_provider_lmeval.operators.gate import LMEvalGateOperator
 from airflow_provider_lmeval.store import Store
 from airflow_provider_lmeval.store.promotion import JudgedBy
+from tests.support import unavailable
 from tests.support.context import context
 from tests.support.scripts import GOLDEN
 
@@ -75,6 +81,15 @@ def test_evidence_that_is_not_there_is_an_error_and_never_a_pass(candidate: obje
     ctx = context()
     with pytest.raises(AirflowFailException, match="verdict ERROR"):
         gate(candidate=candidate).execute(ctx)
+    assert ctx["ti"].xcoms["return_value"]["outcome"] == "ERROR"
+
+
+def test_a_store_that_cannot_be_reached_may_be_there_at_the_next_try() -> None:
+    unavailable.register()
+    ctx = context()
+    with pytest.raises(AirflowException, match=r"verdict ERROR: .*unavailable") as caught:
+        gate(candidate="unavailable://bucket/results/run").execute(ctx)
+    assert not isinstance(caught.value, AirflowFailException)
     assert ctx["ti"].xcoms["return_value"]["outcome"] == "ERROR"
 
 

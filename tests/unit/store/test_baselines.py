@@ -72,6 +72,15 @@ def pointer(place: Place) -> Path:
 # --- promotion
 
 
+def test_a_verdict_on_other_weights_under_the_same_run_promotes_nothing(place):
+    judged = verdict("first")
+    judged["candidate"]["identity"] = "sha256:what was there when the gate looked"
+    with pytest.raises(GateError, match="gate it again"):
+        place.promote("first", verdict=judged)
+    judged["candidate"]["identity"] = f"sha256:{sha('first')}"
+    assert place.promote("first", verdict=judged).run_id == "first"
+
+
 def test_nothing_is_in_force_before_the_first_promotion(place):
     assert place.baselines.current(NAME, SUITE) is None
     assert place.baselines.history(NAME, SUITE) == []
