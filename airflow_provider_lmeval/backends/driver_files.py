@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -17,27 +18,17 @@ from pathlib import Path
 from airflow_provider_lmeval import __version__
 
 PACKAGE = "airflow_provider_lmeval"
-SHARED = (
-    "__init__.py",
-    "py.typed",
-    "errors.py",
-    "wire.py",
-    "wire_data.py",
-    "wire_env.py",
-    "wire_offline.py",
-    "wire_pod.py",
-    "wire_record.py",
-    "wire_rows.py",
-    "wire_unitxt.py",
-)
-"""Modules the driver shares with Airflow's side."""
+SHARED = ("__init__.py", "py.typed", "errors.py")
+"""What the driver shares with Airflow's side, beside the modules of the protocol; ``driver/copy.py`` copies the same."""
+PROTOCOL = "wire*.py"
 
 
 @cache
 def driver_files() -> dict[str, bytes]:
     """Return the driver's files: path below a directory on ``PYTHONPATH`` → content."""
     package = files(PACKAGE)
-    found = {f"{PACKAGE}/{name}": package.joinpath(name).read_bytes() for name in SHARED}
+    shared = (entry for entry in package.iterdir() if entry.name in SHARED or fnmatchcase(entry.name, PROTOCOL))
+    found = {f"{PACKAGE}/{entry.name}": entry.read_bytes() for entry in shared}
     return found | dict(_walk(package.joinpath("driver"), f"{PACKAGE}/driver"))
 
 

@@ -11,21 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-SHARED = (
-    "__init__.py",
-    "py.typed",
-    "errors.py",
-    "wire.py",
-    "wire_data.py",
-    "wire_env.py",
-    "wire_offline.py",
-    "wire_pod.py",
-    "wire_preflight.py",
-    "wire_record.py",
-    "wire_rows.py",
-    "wire_unitxt.py",
-)
-"""Modules the driver shares with Airflow's side."""
+SHARED = ("__init__.py", "py.typed", "errors.py")
+"""What the driver shares with Airflow's side, beside the modules of the protocol."""
+PROTOCOL = "wire*.py"
 
 
 def copy(target: Path) -> Path:
@@ -38,8 +26,8 @@ def copy(target: Path) -> Path:
     package = target / source.name
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(source / "driver", package / "driver", ignore=ignored, dirs_exist_ok=True)
-    for name in SHARED:
-        shutil.copy(source / name, package / name)
+    for path in [*(source / name for name in SHARED), *source.glob(PROTOCOL)]:
+        shutil.copy(path, package / path.name)
     for path in [package, *package.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
     return package

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_lmeval.driver.copy import SHARED
+from airflow_provider_lmeval.backends.driver_files import driver_files
 from airflow_provider_lmeval.wire_pod import REQUEST_ENV, RUN_DIR_ENV, Termination, pack_request
 from tests.support.contained import document
 from tests.support.image import USER, WORK, Containers, Engine, Place, missing, opened
@@ -103,7 +103,7 @@ import airflow_provider_lmeval as package
 import os; print(*sorted(entry for entry in os.listdir(package.__path__[0]) if entry != "__pycache__"))"""
     versions, files = containers.python(code).splitlines()
     assert versions == "0.4.13 1.26.10"
-    assert files.split() == sorted(["driver", *SHARED])
+    assert files.split() == sorted({path.split("/")[1] for path in driver_files()})
 
 
 def test_byte_code_is_compiled(containers: Containers) -> None:
