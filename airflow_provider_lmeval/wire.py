@@ -1,4 +1,4 @@
-"""The protocol between Airflow's side and the driver, in one file that both import.
+"""The protocol between Airflow's side and the driver, which both import.
 
 The driver runs where neither Airflow nor pydantic exist, possibly in an older or newer copy than the one that started it,
 so everything that crosses the border is named here: the request, the status, the events between the driver's two
@@ -12,16 +12,29 @@ means "ended", and the reason tells how.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import os
-import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Self
 
 from airflow_provider_lmeval.errors import ProtocolError
+from airflow_provider_lmeval.wire_files import (
+    KEPT_FILES,
+    MARKER_NAME,
+    RESULT_NAME,
+    STORED_DIRECTORIES,
+    RunDir,
+    dump,
+    file_digest,
+    safe_name,
+    write_atomic,
+)
+from airflow_provider_lmeval.wire_process import process_start
+
+__all__ = [  # what the protocol consists of, wherever it is written
+    "CLUSTER_CAUSES", "DRIVER_HEADER", "EVALUATE_KEYS", "EXIT_CODES", "KEPT_FILES", "MARKER_NAME", "PROTOCOL", "RESULT_NAME",
+    "RETRYABLE", "STORED_DIRECTORIES", "TOKEN_HEADER", "Cause", "Document", "Phase", "Reason", "Request", "RunDir", "State",
+    "Status", "dump", "file_digest", "is_env_reference", "process_start", "safe_name", "write_atomic",
+]  # fmt: skip
 
 PROTOCOL = 1
 """Version of every document in this file."""
@@ -286,133 +299,6 @@ class Status(Document):
     host: str | None = None
 
 
-@dataclass(frozen=True)
-class RunDir:
-    """Names of the files in a run directory; the same names below a run's prefix in the store.
-
-    :param root: the directory; ``result.json`` and everything it refers to lie below it.
-    """
-
-    root: Path
-
-    @property
-    def request(self) -> Path:
-        return self.root / "request.json"
-
-    @property
-    def status(self) -> Path:
-        return self.root / "status.json"
-
-    @property
-    def result(self) -> Path:
-        return self.root / RESULT_NAME
-
-    @property
-    def marker(self) -> Path:
-        return self.root / MARKER_NAME
-
-    @property
-    def logs(self) -> Path:
-        return self.root / "logs"
-
-    @property
-    def tasks(self) -> Path:
-        return self.root / "tasks"
-
-    @property
-    def scratch(self) -> Path:
-        """Working files that are of no use after the run (generated task YAML, the child's TMPDIR)."""
-        return self.root / "scratch"
-
-    def task(self, name: str) -> Path:
-        """Directory of one finished task."""
-        return self.tasks / safe_name(name)
-
-
-RESULT_NAME = "result.json"
-"""The result document: schema in ``results/model.py``."""
-MARKER_NAME = "_COMPLETE.json"
-"""Written last: ``{"protocol", "run_id", "files": {path: {"sha256", "bytes"}}}``. Without it there is no result."""
-STORED_DIRECTORIES = ("tasks", "logs")
-"""What is stored beside ``result.json``."""
-KEPT_FILES = frozenset({"result.json", "scores.jsonl.gz", "samples.jsonl.gz", "stdout.log", "stderr.log"})
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-
-
-def safe_name(name: str, limit: int = 80) -> str:
-    """Return a file name for any string: unchanged if it is one already, else shortened and made unique by a hash.
-
-    :param name: any text, task names with ``/``, ``..``, quotes or newlines included.
-    :param limit: longest name returned, in characters.
-    """
-    cleaned = _UNSAFE.sub("_", name).lstrip(".-")[: limit - 9]
-    if cleaned == name and name:
-        return name
-    return f"{cleaned or 'x'}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never half of it.
-
-    :param path: replaced if it exists; its directory must exist.
-    :raises OSError: no space, no permission.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def file_digest(path: Path) -> dict[str, Any]:
-    """Return what vouches for a file's content: ``{"sha256": hexadecimal, "bytes": size}``.
-
-    :raises OSError: it cannot be read.
-    """
-    with open(path, "rb") as stream:
-        return {"sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "bytes": path.stat().st_size}
-
-
-def dump(data: Any, *, sort_keys: bool = True) -> bytes:
-    """Encode strict JSON: NaN and Infinity are errors, not tokens other readers choke on.
-
-    :param sort_keys: equal data gives equal bytes. Not for requests: in unitxt artifacts the order of keys has a meaning.
-    """
-    return json.dumps(data, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False, indent=1).encode(
-        "utf-8", "replace"
-    )
-
-
 def is_env_reference(value: Any) -> bool:
     """Whether ``value`` refers to an environment variable: ``{"env": "NAME"}`` and nothing else."""
     return isinstance(value, dict) and set(value) == {"env"} and isinstance(value["env"], str)
-
-
-def process_start(pid: int) -> str | None:
-    """Return the start time of a process, as an opaque text to compare, or None when it does not run.
-
-    :param pid: process id on this machine.
-
-    Linux: field 22 of ``/proc/PID/stat`` (proc(5)), a zombie counts as not running. Elsewhere ``ps -o lstart=``.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() else _ps_start(pid)
-    except ProcessLookupError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields[19]
-
-
-def _ps_start(pid: int) -> str | None:
-    import subprocess
-
-    done = subprocess.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None

@@ -7,18 +7,16 @@ lm-eval's catalogue live here; the others are in ``plan/``.
 
 from airflow_provider_lmeval.spec.base import EnvRef
 from airflow_provider_lmeval.spec.evaluation import EvalSpec
-from airflow_provider_lmeval.spec.models import (
-    HFModel,
+from airflow_provider_lmeval.spec.model_served import (
     LocalChatCompletionsModel,
     LocalCompletionsModel,
-    Model,
     OpenAIChatCompletionsModel,
     OpenAICompletionsModel,
-    OtherModel,
     TextSynthModel,
-    VLLMModel,
     WatsonxModel,
 )
+from airflow_provider_lmeval.spec.model_weights import HFModel, VLLMModel
+from airflow_provider_lmeval.spec.models import Model, OtherModel
 from airflow_provider_lmeval.spec.offline import Offline, S3Assets
 from airflow_provider_lmeval.spec.unitxt import UnitxtArtifacts, UnitxtRecipe
 

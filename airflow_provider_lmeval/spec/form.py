@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from airflow_provider_lmeval.spec.evaluation import EvalSpec
-from airflow_provider_lmeval.spec.models import TYPED_MODELS, ModelBase
+from airflow_provider_lmeval.spec.model_base import ModelBase
+from airflow_provider_lmeval.spec.models import TYPED_MODELS
 
 MODEL_FIELDS = (
     "pretrained", "revision", "dtype", "peft", "tokenizer", "model", "base_url", "num_concurrent", "timeout",

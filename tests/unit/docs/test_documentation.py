@@ -14,7 +14,8 @@ from airflow_provider_lmeval.plan import Grants, check
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.data import METRICS, Columns, OwnData
 from airflow_provider_lmeval.spec.evaluation import REFUSED
-from airflow_provider_lmeval.spec.models import TYPED_MODELS, LocalCompletionsModel
+from airflow_provider_lmeval.spec.model_served import LocalCompletionsModel
+from airflow_provider_lmeval.spec.models import TYPED_MODELS
 from airflow_provider_lmeval.spec.outputs import WANDB_ARGS, HuggingFaceCard, MlflowRun, OciArtifact, WandbRun
 from airflow_provider_lmeval.spec.pod import PodSettings
 from airflow_provider_lmeval.wire import CLUSTER_CAUSES, EXIT_CODES, RETRYABLE, Cause
