@@ -74,7 +74,7 @@ def action(rules: RuleSet, outcomes: Iterable[Outcome]) -> Action:
     """Return the strictest of what the policies say to each outcome: a FAIL blocks beside an ERROR that would ask."""
     policy: dict[Outcome, Action] = {
         Outcome.PASS: "allow",
-        Outcome.WARN: "allow",
+        Outcome.WARN: rules.on_warn,
         Outcome.INCONCLUSIVE: "allow" if rules.on_inconclusive == "warn" else rules.on_inconclusive,
         Outcome.FAIL: "block",
         Outcome.ERROR: rules.on_error,

@@ -136,6 +136,9 @@ class RuleSet(SpecModel):
     """Evidence that is missing, damaged or not comparable: `block`, or `ask` a person."""
     on_inconclusive: Literal["ask", "block", "warn"] = "ask"
     """Evidence too thin to decide: `ask` a person, `block`, or `warn` and go on."""
+    on_warn: Literal["allow", "ask", "block"] = "allow"
+    """Something worth knowing, such as weights that nobody can tell, or a rule of tier `warn` that fails: `allow` (go on),
+    `ask` a person, or `block`."""
     on_missing_baseline: Literal["warn", "ask", "block"] = "warn"
     """No baseline to compare with, as in a first run: `warn` and go on, `ask` (INCONCLUSIVE), or `block` (ERROR)."""
 

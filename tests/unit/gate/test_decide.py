@@ -157,6 +157,14 @@ def test_a_missing_baseline_is_what_the_policy_says(policy, outcome, action):
     assert "there is no baseline" in verdict.reasons[0]
 
 
+@pytest.mark.parametrize("policy", ["allow", "ask", "block"])
+@pytest.mark.parametrize("warned", [rule(max_drop=0.1), rule(floor=0.9, tier="warn")], ids=["finding", "tier"])
+def test_what_a_warning_does_is_what_the_policy_says(policy, warned):
+    verdict = judge(warned, on_warn=policy)
+    assert (verdict.outcome, verdict.action) == (Outcome.WARN, policy)
+    assert judge(rule(), on_warn=policy).action == "allow"
+
+
 def test_a_first_run_warns_by_default_and_its_floors_count():
     assert judge(rule(floor=0.8, max_drop=0.1)).outcome is Outcome.WARN
     assert judge(rule(floor=0.9, max_drop=0.1)).outcome is Outcome.FAIL
