@@ -189,6 +189,8 @@ class LMEvalJobRun(LMEvalJobSettings):
 
     pickup_timeout: float = Field(default=300.0, gt=0)
     """Seconds until the operator has to have taken the job up; later nobody will, most likely because none is there."""
+    queueing_timeout: float = Field(default=86400.0, gt=0)
+    """Seconds that Kueue may hold a job that is suspended, at first or again."""
     startup_timeout: float = Field(default=3600.0, gt=0)
     """Seconds until a job that was taken up has to run: its pod may wait for a node, and for its image."""
     keep: bool | None = None

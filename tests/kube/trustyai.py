@@ -71,7 +71,11 @@ class TrustyAI:
 
     def end(self, name: str, namespace: str, **status: Any) -> None:
         """Let a job end now, with this status."""
-        self.server.call(lambda: self._status(namespace, name, completeTime=clock.timestamp(), **status))
+        self.set(name, namespace, completeTime=clock.timestamp(), **status)
+
+    def set(self, name: str, namespace: str, **status: Any) -> None:
+        """Let a job say this of itself now."""
+        self.server.call(lambda: self._status(namespace, name, **status))
 
     def say(self, name: str, namespace: str, log: bytes) -> None:
         """Let the pod of a job write to its log. To be called in the server's loop."""

@@ -123,23 +123,16 @@ class LMEvalJobBackend(Backend):
     def _handle(
         self, run_id: str, job: JobView | None, spec: EvalSpec | None = None, *, foreign: bool = False
     ) -> Handle:
-        settings = self.settings
-        limits = JobLimits(
-            settings.pickup_timeout,
-            settings.startup_timeout,
-            spec.timeout if spec else None,
-            spec.no_progress_timeout if spec else None,
-        )
         reference = JobRef(
             cluster=self.cluster,
             namespace=job.namespace if job else "",
             name=job.name if job else "",
             uid=job.uid if job else "",
-            limits=limits,
+            limits=JobLimits.of(self.settings, spec),
             recipes=tuple(recipe.name or f"tr_{index}" for index, recipe in enumerate(spec.unitxt)) if spec else (),
             spec_hash=spec.content_hash if spec else "",
             foreign=foreign,
-            keep=settings.is_kept,
+            keep=self.settings.is_kept,
         )
         return Handle(backend=NAME, run_id=run_id, result_uri=self.store.uri(run_id), where=reference.to_json())
 
@@ -241,7 +234,7 @@ async def look(api: Api, job: JobRef, run_id: str) -> JobView:
 
 
 async def cancel(api: Api, job: JobRef, run_id: str) -> None:
-    """Delete a job and wait until it is gone, which its operator says when nothing of it runs any more.
+    """Delete a job and wait until it is gone: its operator lets go when it has told the pod to end.
 
     :raises BackendError: it does not go, most likely because its operator is not there.
     """

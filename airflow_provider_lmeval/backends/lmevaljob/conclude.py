@@ -31,8 +31,8 @@ async def conclude(api: Api, job: JobRef, seen: JobView, run_id: str) -> EvalRes
     if found and status.reason == Reason.SUCCEEDED:
         return result_of_job(found, run_id, job.recipes, job.spec_hash)
     if before.reason == Reason.SUCCEEDED or status.reason == Reason.SUCCEEDED:
-        gone = f"LMEvalJob {job.namespace}/{job.name} was deleted before its results were read"
-        raise RunFailedError(gone, Cause.STORAGE)
+        why = "its spec was edited, for which the operator starts anew," if found else "it was deleted"
+        raise RunFailedError(f"LMEvalJob {job.namespace}/{job.name}: {why} before its results were read", Cause.STORAGE)
     told = before if State(before.state).ended else status
     failure = await _failure(api, view, told)
     if found and not view.ended and not job.foreign:

@@ -11,20 +11,35 @@ from collections.abc import Iterable, Sequence
 
 from airflow_provider_lmeval.wire import Cause
 
-_SIGNS: tuple[tuple[re.Pattern[str], Cause], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), cause)
-    for pattern, cause in (
-        (r"offline ?mode ?is ?enabled|OfflineModeIsEnabled|outgoing traffic has been disabled", Cause.ONLINE_DENIED),
-        (r"HF_(HUB|DATASETS)_OFFLINE|Cannot (reach|find the requested files in).*offline", Cause.ONLINE_DENIED),
-        (r"trust_remote_code=True|HF_ALLOW_CODE_EVAL|unsafe_code", Cause.CODE_DENIED),
-        (r"CUDA out of memory|OutOfMemoryError|OOMKilled", Cause.OUT_OF_MEMORY),
-        (r"Tasks? (were )?not found|No tasks specified", Cause.UNKNOWN_TASK),
-        (r"\bEvicted\b", Cause.EVICTED),
-        (r"ErrImagePull|ImagePullBackOff|InvalidImageName", Cause.IMAGE),
-        (r"signal: killed", Cause.KILLED),
-    )
+Signs = tuple[tuple[re.Pattern[str], Cause], ...]
+
+
+def _signs(*pairs: tuple[str, Cause]) -> Signs:
+    return tuple((re.compile(pattern, re.IGNORECASE), cause) for pattern, cause in pairs)
+
+
+_OPERATORS = _signs(
+    (r"exceeded quota", Cause.QUOTA),
+    (r"violates PodSecurity|^(CreateContainer(Config)?|RunContainer|Start)Error$", Cause.POD_REJECTED),
+    (r"^Input validation failed|^failed to parse the custom|^the reference name of the custom", Cause.BAD_SPEC),
+    (r"requires kueue\.x-k8s\.io/queue-name label|custom task's type is incorrect", Cause.BAD_SPEC),
+    (r"^pods? \"[^\"]+\" not found", Cause.KILLED),
+    (r"\bEvicted\b", Cause.EVICTED),
+    (r"ErrImagePull|ImagePullBackOff|InvalidImageName", Cause.IMAGE),
+    (r"OOMKilled", Cause.OUT_OF_MEMORY),
 )
-_ERROR = re.compile(r"^[\w.]*(Error|Exception|Interrupt|Exit)\b.*")
+"""What only the operator's own message says: it is the reason of the pod's container, or what refused the pod."""
+_LOGS = _signs(
+    (r"offline ?mode ?is ?enabled|OfflineModeIsEnabled|outgoing traffic has been disabled", Cause.ONLINE_DENIED),
+    (r"HF_(HUB|DATASETS)_OFFLINE|Cannot (reach|find the requested files in).*offline", Cause.ONLINE_DENIED),
+    (r"(argument|option) `?trust_remote_code=True|marked as unsafe", Cause.CODE_DENIED),
+    (r"HF_ALLOW_CODE_EVAL=.?1|UNITXT_ALLOW_UNVERIFIED_CODE", Cause.CODE_DENIED),
+    (r"CUDA out of memory|OutOfMemoryError", Cause.OUT_OF_MEMORY),
+    (r"Tasks? (were )?not found|No tasks specified", Cause.UNKNOWN_TASK),
+    (r"signal: killed", Cause.KILLED),
+)
+"""What lm-eval and its libraries say when they refuse: not the arguments that they repeat in every log."""
+_ERROR = re.compile(r"^[\w.]*(Error|Exception|Interrupt|Exit|OfflineModeIsEnabled)\b.*")
 LAST_LINES = 200
 """Of a log, among which the reason is looked for."""
 
@@ -34,11 +49,9 @@ def cause_of(message: str, lines: Sequence[str] = ()) -> Cause:
 
     :param message: of the job's status. :param lines: of its pod's log.
     """
-    for text in (message, *reversed(lines[-LAST_LINES:])):
-        for pattern, cause in _SIGNS:
-            if pattern.search(text):
-                return cause
-    return Cause.INTERNAL
+    told = [(message, _OPERATORS + _LOGS), *((line, _LOGS) for line in reversed(lines[-LAST_LINES:]))]
+    found = (cause for text, signs in told for pattern, cause in signs if pattern.search(text))
+    return next(found, Cause.INTERNAL)
 
 
 def last_error(lines: Iterable[str]) -> str | None:

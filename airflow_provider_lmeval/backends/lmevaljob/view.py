@@ -38,6 +38,7 @@ class JobView(ObjectView):
     :param bar: the last of its progress bars.
     :param progressed: since when that is the same, by the clock of whoever looks.
     :param scheduled: when it got its first pod. ``resumed``: when Kueue was first seen to let it go again.
+    :param queued: since when Kueue has been seen to hold it.
     """
 
     finalizers: tuple[str, ...] = ()
@@ -52,6 +53,7 @@ class JobView(ObjectView):
     progressed: float | None = None
     scheduled: float | None = None
     resumed: float | None = None
+    queued: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -104,16 +106,20 @@ class JobView(ObjectView):
 
 
 def remember(view: JobView, before: JobView | None, now: float) -> JobView:
-    """Return a view that knows what the job itself does not say: since when its bar stands still, when it was resumed.
+    """Return a view that knows what the job itself does not say: since when its bar stands still, and Kueue holds it.
+
+    Whoever begins to watch later begins to count later.
 
     :param before: the view before this one. :param now: POSIX time, seconds.
     """
-    if before is None:
-        return replace(view, progressed=now if view.bar else None)
-    held, same = before.state == "Suspended" and view.state != "Suspended", before.bar == view.bar
-    resumed = now if held and view.scheduled is not None else before.resumed
-    progressed = ((before.progressed if same and not held else None) or now) if view.bar else None
-    return replace(view, progressed=progressed, resumed=resumed)
+    last = before or view
+    held, holds = last.state == "Suspended", view.state == "Suspended"
+    again = held and not holds and view.scheduled is not None and view.scheduled == last.scheduled
+    resumed = now if again else last.resumed
+    queued = ((last.queued if held else None) or now) if holds else None
+    stands = before is not None and before.bar == view.bar and not (held and not holds)
+    progressed = ((last.progressed if stands else None) or now) if view.bar else None
+    return replace(view, progressed=progressed, resumed=resumed, queued=queued)
 
 
 def _look(found: Mapping[str, Any], deleted: bool) -> JobView:

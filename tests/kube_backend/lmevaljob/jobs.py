@@ -52,6 +52,15 @@ def role() -> list[Rule]:
     ]
 
 
+def without(*verbs: str) -> list[Rule]:
+    """Return the Role without some verbs on LMEvalJobs."""
+
+    def allowed(rule: Rule) -> tuple[str, ...]:
+        return tuple(verb for verb in rule.verbs if rule.resources != ("lmevaljobs",) or verb not in verbs)
+
+    return [Rule(allowed(rule), rule.resources, rule.namespaces, rule.groups) for rule in role()]
+
+
 def jobs(server: KubeServer) -> list[dict[str, Any]]:
     return server.all(LMEVALJOBS, NAMESPACE)
 
@@ -73,12 +82,14 @@ def foreign(server: KubeServer) -> dict[str, Any]:
     )
 
 
-def play(airflow: Airflow, during: Any = None, **fields: Any) -> tuple[dict[str, Any], BaseException | None]:
+def play(
+    airflow: Airflow, during: Any = None, *, within_s: float = 20, **fields: Any
+) -> tuple[dict[str, Any], BaseException | None]:
     """Execute, wait, resume; return what is in XCom, and what the task raised."""
     task, ctx = airflow.operator(**fields), context()
     deferral = defer(task, ctx)
     worker = Worker(during or (lambda: None))
-    event = json.loads(json.dumps(fire(deferral, 20)))
+    event = json.loads(json.dumps(fire(deferral, within_s)))
     worker.join()
     try:
         finish(task, ctx, deferral, event)

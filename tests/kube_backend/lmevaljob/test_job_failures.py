@@ -65,7 +65,7 @@ def test_the_specs_time_limits_hold(
         until = time.monotonic() + 2.2
         server.wait(lambda: time.monotonic() > until)
         name = jobs(server)[0]["metadata"]["name"]
-        trusty.server.call(lambda: trusty._status(NAMESPACE, name, message="still here"))
+        trusty.set(name, NAMESPACE, message="still here")
 
     found, error = play(airflow, nudge, spec=spec(**{limit: 1}))
     assert found["cause"] == cause

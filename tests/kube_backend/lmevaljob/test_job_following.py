@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException
+
 from airflow_provider_lmeval.sensors.lmeval import LMEvalSensor
 from tests.kube import KubeServer
 from tests.kube.custom import LMEVALJOBS
 from tests.kube.trustyai import JobScript, TrustyAI
 from tests.kube_backend.acts import Worker
-from tests.kube_backend.conftest import NAMESPACE, Airflow, context, defer
-from tests.kube_backend.lmevaljob.jobs import Shown, foreign, jobs, play, results, role
+from tests.kube_backend.conftest import NAMESPACE, Airflow, context, defer, finish, fire
+from tests.kube_backend.lmevaljob.jobs import GROUP, Shown, foreign, jobs, play, results, role, state, without
 
 
 def test_progress_and_the_pods_log_are_shown(
@@ -119,3 +122,92 @@ def test_many_runs_share_one_watch(server: KubeServer, airflow: Airflow, trusty:
 
     assert asyncio.run(all_of_them()) == ["Succeeded"] * 5
     assert server.requests.count("watch", "lmevaljobs") == 1
+
+
+@pytest.mark.usefixtures("hurry")
+def test_the_right_to_watch_that_goes_missing_costs_the_run_nothing_and_is_named(
+    server: KubeServer, airflow: Airflow, trusty: TrustyAI, shown: Shown
+) -> None:
+    trusty.script = JobScript(stays="Running")
+
+    def deny() -> None:
+        server.wait(lambda: "Running" in shown.text)
+        server.user("airflow", without("watch"))
+        server.faults.cut_watches()
+        server.wait(lambda: f"Grant the verb 'watch' on 'lmevaljobs' of API group '{GROUP}'" in shown.text, 20)
+        seen = server.requests.count("get", "lmevaljobs")
+        server.wait(lambda: server.requests.count("get", "lmevaljobs") > seen, 20)
+        trusty.end(
+            jobs(server)[0]["metadata"]["name"], NAMESPACE, state="Complete", reason="Succeeded", results=results()
+        )
+
+    found, error = play(airflow, deny, within_s=300)
+    assert error is None
+    assert found["reason"] == "Succeeded"
+    assert "is not watched, only looked at from time to time" in shown.text
+
+
+@pytest.mark.usefixtures("hurry")
+def test_a_job_that_may_not_be_seen_any_more_ends_the_task_with_the_verb(
+    server: KubeServer, airflow: Airflow, trusty: TrustyAI, shown: Shown
+) -> None:
+    trusty.script = JobScript(stays="Running")
+    task, ctx = airflow.operator(), context()
+    deferral = defer(task, ctx)
+
+    def deny() -> None:
+        server.wait(lambda: "Running" in shown.text)
+        server.user("airflow", without("watch", "get"))
+        server.faults.cut_watches()
+
+    worker = Worker(deny)
+    event = fire(deferral, 300)
+    worker.join()
+    assert f"Grant the verb 'get' on 'lmevaljobs' of API group '{GROUP}'" in event["error"]
+    with pytest.raises(AirflowException, match="Grant the verb 'get'"):
+        finish(task, ctx, deferral, event)
+
+
+def test_a_watch_that_the_server_has_forgotten_begins_anew(
+    server: KubeServer, airflow: Airflow, trusty: TrustyAI, shown: Shown
+) -> None:
+    trusty.script = JobScript(stays="Running")
+
+    def forget() -> None:
+        server.wait(lambda: "Running" in shown.text)
+        server.faults.compact()
+        server.faults.cut_watches(abruptly=True)
+        trusty.end(
+            jobs(server)[0]["metadata"]["name"], NAMESPACE, state="Complete", reason="Succeeded", results=results()
+        )
+
+    found, error = play(airflow, forget)
+    assert (error, found["reason"]) == (None, "Succeeded")
+
+
+def test_a_job_that_the_operator_tries_again_is_waited_for(
+    server: KubeServer, airflow: Airflow, trusty: TrustyAI, shown: Shown
+) -> None:
+    """It calls a job failed whose pod the quota refuses, and creates the pod when there is room."""
+    trusty.script = JobScript(stays="New")
+    refused = 'pods "j" is forbidden: exceeded quota: gpus'
+
+    def flap() -> None:
+        server.wait(lambda: state(server) == "New")
+        name = jobs(server)[0]["metadata"]["name"]
+        trusty.set(name, NAMESPACE, state="Complete", reason="Failed", message=refused)
+        server.wait(lambda: f"tries again: {refused}" in shown.text)
+        trusty.set(name, NAMESPACE, state="Running", reason="NoReason", message="")
+        trusty.end(name, NAMESPACE, state="Complete", reason="Succeeded", results=results())
+
+    found, error = play(airflow, flap)
+    assert (error, found["reason"]) == (None, "Succeeded")
+    assert server.requests.count("create", "lmevaljobs") == 1
+
+
+@pytest.mark.usefixtures("trusty", "hurry")
+def test_a_job_that_kueue_never_lets_go_is_given_up(server: KubeServer, airflow: Airflow) -> None:
+    found, error = play(airflow, within_s=300, lmevaljob={"suspend": True, "queueing_timeout": 1})
+    assert found["cause"] == "unschedulable"
+    assert "does its LocalQueue exist" in str(error)
+    server.wait(lambda: not jobs(server))
