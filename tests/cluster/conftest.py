@@ -25,11 +25,13 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Options]:
         yield Options.read(os.environ)
         return
     path = tmp_path_factory.mktemp("kube") / "kubeconfig"
-    server = ("-m", "tests.kube", "--kubeconfig", str(path), "--image", IMAGE, "--namespace", NAMESPACE, "--lmevaljob")
+    jobs = os.environ.get("LMEVALJOB") or "crd"
+    serves = "--trustyai" if jobs == "operator" else "--lmevaljob"
+    server = ("-m", "tests.kube", "--kubeconfig", str(path), "--image", IMAGE, "--namespace", NAMESPACE, serves)
     with subprocess.Popen([sys.executable, *server], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline(), "the test server did not start"
-        yield Options(kubeconfig=str(path), image=IMAGE, namespace=NAMESPACE, results_claim=NEW)
+        yield Options(kubeconfig=str(path), image=IMAGE, namespace=NAMESPACE, results_claim=NEW, lmevaljob=jobs)
         process.terminate()
         assert process.wait(30) == 0
 

@@ -12,7 +12,9 @@
 ``RESULTS_HOST_PATH``                     Default: nothing is stored, and the test of it is skipped
 ``RUN_AS_USER``                           user and group of the pods (1000); empty: the image's
 ``POD``                                   further arguments of KubernetesPodOperator or settings of pods, as JSON
-``LMEVALJOB``                             ``crd``: TrustyAI's CRD is installed and no operator; else its test is skipped
+``LMEVALJOB``                             ``crd``: TrustyAI's CRD is installed and nothing runs jobs in the namespace;
+                                          ``operator``: its operator does. Default: jobs are not tested; on the test
+                                          server, ``crd``
 ``TIMEOUT``                               seconds for one evaluation from its pod's creation to its end (900)
 ========================================  =========================================================================
 """
@@ -28,6 +30,7 @@ from typing import Any, Self
 
 DRIVERS = ("configmap", "image", "copy")
 NEW = "new"
+LMEVALJOB = ("", "crd", "operator")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,12 @@ class Options:
     results_host_path: str | None = None
     run_as_user: int | None = 1000
     pod: Mapping[str, Any] = field(default_factory=dict)
+    lmevaljob: str = ""
     timeout: float = 900.0
+
+    def __post_init__(self) -> None:
+        if self.lmevaljob not in LMEVALJOB:
+            raise ValueError(f"LMEVALJOB={self.lmevaljob}: crd or operator, or nothing")
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
@@ -65,7 +73,7 @@ class Options:
         if driver not in DRIVERS or (driver == "copy") != bool(driver_image):
             raise ValueError(f"DRIVER={driver}: one of {', '.join(DRIVERS)}; DRIVER_IMAGE belongs to copy")
         names = (
-            "context", "image_pull_policy", "image_python", "model_claim", "model_host_path", "model_path",
+            "context", "lmevaljob", "image_pull_policy", "image_python", "model_claim", "model_host_path", "model_path",
             "results_claim", "results_host_path",
         )  # fmt: skip
         given = {name: environment[name.upper()] for name in names if environment.get(name.upper())}

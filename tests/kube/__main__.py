@@ -12,6 +12,10 @@ from pathlib import Path
 from tests.kube.custom import LMEVALJOBS
 from tests.kube.processes import Image
 from tests.kube.server import KubeServer
+from tests.kube.trustyai import JobScript, TrustyAI
+
+MISSING = b"Traceback (most recent call last):\nOSError: /nowhere/lmeval-test is not a local folder\n"
+"""What the pod of a job says whose model is not there."""
 
 
 def main() -> None:
@@ -30,6 +34,9 @@ def main() -> None:
         "--scripted", action="store_true", help="run nothing: pods wait for others to write their status"
     )
     parser.add_argument("--lmevaljob", action="store_true", help="serve LMEvalJob, as with TrustyAI's CRD installed")
+    parser.add_argument(
+        "--trustyai", action="store_true", help="let LMEvalJobs run, and fail: there is nothing to evaluate"
+    )
     parser.add_argument("--tls", type=Path, nargs=2, metavar=("CERTIFICATE", "KEY"), help="speak HTTPS with this")
     chosen = parser.parse_args()
     image = Image(path=(Path(sys.executable).parent,))
@@ -45,8 +52,10 @@ def main() -> None:
         port=chosen.port,
         certificate=tuple(chosen.tls) if chosen.tls else None,
     ) as server:
-        if chosen.lmevaljob:
+        if chosen.lmevaljob or chosen.trustyai:
             server.register(LMEVALJOBS)
+        if chosen.trustyai:
+            TrustyAI(server, JobScript(failure="exit status 1", log=MISSING)).start()
         path = server.kubeconfig(chosen.kubeconfig, namespace=chosen.namespace[-1])
         print(json.dumps({"url": server.url, "kubeconfig": str(path)}), flush=True)
         stop.wait()
