@@ -39,6 +39,8 @@ def _text(value: str) -> str:
 
 
 def _flag(value: str) -> str:
+    if value in ("1", "t", "T", "0", "f", "F"):  # as Go's ParseBool reads them
+        return str(value in ("1", "t", "T"))
     if value.lower() not in ("true", "false"):
         raise ValueError("must be true or false")
     return value.capitalize()
@@ -76,6 +78,8 @@ KEYS: dict[str, tuple[str, Callable[[str], str]]] = {
     "lmes-grpc-server-secret": ("driver_tls_secret", _text),
     "lmes-allow-online": ("allow_online", _flag),
     "lmes-allow-code-execution": ("allow_code_execution", _flag),
+    "eval.lmeval.permitOnline": ("allow_online", _flag),
+    "eval.lmeval.permitCodeExecution": ("allow_code_execution", _flag),
 }
 """The operator's keys, ours, and how a value is translated."""
 WITHOUT_EQUAL = {
@@ -84,10 +88,21 @@ WITHOUT_EQUAL = {
     "directory and status_by_pod_ip = True; the ca.crt of the driver's own Secret must have signed its tls.crt",
 }
 """Keys that cannot be translated by themselves, and what to do."""
+INSTEAD = {
+    "lmes-grpc-port": "lmes-driver-port",
+    "lmes-allow-online": "eval.lmeval.permitOnline",
+    "lmes-allow-code-execution": "eval.lmeval.permitCodeExecution",
+}
+"""Keys that another takes the place of where it is there: the last two are the platform's (``trustyai-dsc-config``)."""
 _NOTES = {
     "lmes-driver-image": "must be an image with this package; pods use it if kubernetes.driver is 'copy'",
     "lmes-pod-image": "must be an image with lm-eval 0.4.13; the operator's own driver in it is not used",
 }
+
+
+def known(data: Mapping[str, Any]) -> bool:
+    """Whether a ConfigMap's data have a key of the operator's."""
+    return bool(data.keys() & (KEYS.keys() | WITHOUT_EQUAL.keys()))
 
 
 def import_config(config_map: Any) -> Imported:
@@ -118,10 +133,11 @@ def _take(key: str, value: Any, found: Imported, data: Mapping[str, Any]) -> Non
         if not isinstance(value, str):
             raise ValueError("must be text, as all values of a ConfigMap: put it in quotes")
         option, read = KEYS[key]
-        if key == "lmes-grpc-port" and "lmes-driver-port" in data:
-            found.notes.append(f"{key}: lmes-driver-port is taken instead")
+        translated = read(value.strip())
+        if INSTEAD.get(key) in data:
+            found.notes.append(f"{key}: {INSTEAD[key]} is taken instead")
             return
-        found.options[option] = read(value.strip())
+        found.options[option] = translated
     if note := {**WITHOUT_EQUAL, **_NOTES}.get(key):
         found.notes.append(f"{key} ({value}): {note}")
     elif key not in KEYS:

@@ -134,9 +134,7 @@ def test_a_config_map_becomes_a_section(capsys, tmp_path) -> None:
     assert "note: lmes-grpc-service (service): nothing is to be named" in told.err
 
 
-@pytest.mark.parametrize(
-    ("text", "words"), [("a: [", "no valid YAML"), (CONFIG_MAP * 2, "twice"), ("", "0 ConfigMaps")]
-)
+@pytest.mark.parametrize(("text", "words"), [("a: [", "no valid YAML"), (CONFIG_MAP * 2, "twice"), ("", "has no data")])
 def test_a_wrong_config_map_is_an_error(text, words, capsys, tmp_path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text)
@@ -147,3 +145,30 @@ def test_a_wrong_config_map_is_an_error(text, words, capsys, tmp_path) -> None:
 def test_airflow_has_both_commands() -> None:
     (group,) = get_lmeval_cli_commands()
     assert {"convert", "import-config"} <= {command.name for command in group.subcommands}
+
+
+OPERATORS = {"lmes-allow-online": "true", "lmes-max-batch-size": "12"}
+PLATFORMS = {"eval.lmeval.permitOnline": "false"}
+
+
+def config_maps(*data: dict[str, str]) -> str:
+    """Return what kubectl prints of several ConfigMaps, with one of somebody else."""
+    items = [{"kind": "ConfigMap", "data": each} for each in (*data, {"lmes": "no", "other": "1"})]
+    return yaml.safe_dump({"kind": "List", "apiVersion": "v1", "items": items})
+
+
+def test_the_operators_and_the_platforms_config_maps_are_read_together(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "maps.yaml"
+    path.write_text(config_maps(OPERATORS, PLATFORMS))
+    assert main(["import-config", str(path)]) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines() == ["[lmeval]", "max_batch_size = 12", "allow_online = False"]
+    assert "permitOnline is taken instead" in told.err
+    assert "other" not in told.err
+
+
+def test_config_maps_of_two_operators_are_not_mixed(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "maps.yaml"
+    path.write_text(config_maps(OPERATORS, {"lmes-max-batch-size": "24"}))
+    assert main(["import-config", str(path)]) == 1
+    assert "lmes-max-batch-size in two ConfigMaps" in capsys.readouterr().err

@@ -43,7 +43,7 @@ def test_everything_a_spec_can_express_is_named() -> None:
 
 
 def test_every_key_of_the_config_map_stands_beside_its_option() -> None:
-    pairs = {left[0]: right for left, right in ROWS if left[0].startswith(("lmes-", "driver-"))}
+    pairs = {left[0]: right for left, right in ROWS if left[0].startswith(("lmes-", "driver-", "eval."))}
     assert {key: right[0] for key, right in pairs.items() if right} == {
         key: option for key, (option, _) in KEYS.items()
     }

@@ -26,10 +26,25 @@ DOCUMENTED = {
     "lmes-driver-port": "18080",
 }
 """Every key of the design and of the operator, with its default."""
+PLATFORM = {"eval.lmeval.permitOnline": "false", "eval.lmeval.permitCodeExecution": "true"}
+"""What OpenShift AI makes of a DataScienceCluster, in a ConfigMap of its own."""
+
+
+def test_the_platforms_permissions_take_the_place_of_the_operators() -> None:
+    found = import_config(DOCUMENTED | PLATFORM)
+    assert (found.options["allow_online"], found.options["allow_code_execution"]) == ("False", "True")
+    assert "lmes-allow-online: eval.lmeval.permitOnline is taken instead" in found.notes
+    with pytest.raises(ConfigError, match=r"^lmes-allow-online: "):
+        import_config(DOCUMENTED | PLATFORM | {"lmes-allow-online": "maybe"})
+
+
+@pytest.mark.parametrize(("value", "expected"), [("1", "True"), ("t", "True"), ("F", "False"), ("TRUE", "True")])
+def test_yes_and_no_are_gos(value: str, expected: str) -> None:
+    assert import_config({"lmes-allow-online": value}).options == {"allow_online": expected}
 
 
 def test_every_documented_key_has_its_place_or_a_reason() -> None:
-    assert set(DOCUMENTED) == set(KEYS) | set(WITHOUT_EQUAL)
+    assert set(DOCUMENTED) | set(PLATFORM) == set(KEYS) | set(WITHOUT_EQUAL)
     assert {option for option, _ in KEYS.values()} <= set(Settings.model_fields)
 
 
