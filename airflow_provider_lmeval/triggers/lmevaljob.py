@@ -72,5 +72,8 @@ class LMEvalJobTrigger(WatchTrigger):
     async def _stopped(self, backend: Backend, handle: Handle) -> Status:
         from airflow_provider_lmeval.backends.kubernetes.control import stopped
 
+        status = await backend.astatus(handle)
+        if State(status.state).ended:  # its results would go with it
+            return status
         await backend.acancel(handle)
         return stopped(handle, "stopped: its time was up")

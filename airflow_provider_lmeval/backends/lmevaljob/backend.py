@@ -153,12 +153,13 @@ class LMEvalJobBackend(Backend):
         given, _, name = name.rpartition("/")
         namespace = given or self.namespace
         try:
-            job = JobView.of(self.call(lambda api: api.get(JOBS.path(namespace, name))))
+            found = self.call(lambda api: api.get(JOBS.path(namespace, name)))
         except ClusterError as error:
             if error.status != 404 or error.cause:
                 raise
             raise BackendError(f"there is no LMEvalJob {namespace}/{name}; create it first, or name another") from error
-        return self._handle(safe_name(f"{namespace}-{name}-{job.uid[:8]}", 71), job, foreign=True)
+        job = JobView.of(found)  # an edited one is evaluated once more, and has another result
+        return self._handle(safe_name(f"{namespace}-{name}-{job.uid[:8]}-{job.generation}", 71), job, foreign=True)
 
     def status(self, handle: Handle) -> Status:
         return self.call(lambda api: self._status(api, handle), handle)

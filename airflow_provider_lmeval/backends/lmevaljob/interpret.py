@@ -81,12 +81,14 @@ def describe_deletion(view: JobView) -> str:
 
 def _state(view: JobView) -> State:
     """Return the state of a job that goes on; one that we do not know counts as running."""
-    if view.state in ("", State.NEW) or view.retried:
+    if view.is_new:
         return State.NEW
     return State(view.state) if view.state in set(State) else State.RUNNING
 
 
 def _waiting(view: JobView, state: State) -> str | None:
+    if view.edited:
+        return "its spec was edited: the operator evaluates it once more"
     if view.retried:
         return f"the operator could not start it and tries again: {view.message}"
     if view.message:
@@ -134,7 +136,7 @@ def _overdue(view: JobView, now: float, limits: JobLimits) -> Finding | None:
 
 def _not_created(view: JobView, now: float, limits: JobLimits) -> Finding | None:
     """Return why the operator will not get the pod created: at once, if no other try of its can help."""
-    cause, waited = cause_of(view.message), now - (now if view.created is None else view.created)
+    cause, waited = cause_of(view.message), _new_for(view, now)
     said = view.message or "it does not say why"
     if cause not in RETRYABLE:
         return cause, said
@@ -143,15 +145,21 @@ def _not_created(view: JobView, now: float, limits: JobLimits) -> Finding | None
 
 
 def _not_taken_up(view: JobView, now: float, limits: JobLimits) -> Finding | None:
-    age = now - (now if view.created is None else view.created)
+    age = _new_for(view, now)
     if age <= limits.pickup:
         return None
     what = "its state is New" if view.state else "it has no state"
     return Cause.NOT_STARTED, f"no operator has taken it up in {age:.0f} s ({what}). {NOT_PICKED_UP}"
 
 
+def _new_for(view: JobView, now: float) -> float:
+    """Return for how long a job has been new, in seconds."""
+    since = view.created if view.pending is None else view.pending
+    return now - (now if since is None else since)
+
+
 def _queued(view: JobView, now: float, limits: JobLimits) -> Finding | None:
-    since = view.created if view.scheduled is None else view.queued
+    since = view.queued or (view.created if view.scheduled is None else None)
     waited = now - (now if since is None else since)
     if waited <= limits.queueing:
         return None

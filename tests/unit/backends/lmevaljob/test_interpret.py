@@ -124,6 +124,11 @@ def test_a_failure_of_a_job_that_had_a_pod_or_was_completed_is_final(field: str)
     assert outcome(seen(state="Complete", reason="Failed", message=QUOTA, **{field: 1.0}))[1] == "Failed"
 
 
+def test_a_job_that_became_new_again_is_not_held_by_the_time_it_was_created() -> None:
+    assert outcome(seen(now=5010, state="New", pending=5000.0))[0] == "New"
+    assert outcome(seen(now=5011, state="New", pending=5000.0)) == ("Complete", "Failed", "not_started")
+
+
 def test_a_deleted_job_is_waited_for_as_long_as_its_operator_may_hold_it() -> None:
     fields: dict[str, Any] = {"state": "Running", "scheduled": 1.0, "deletion": 5.0, "finalizers": ("trusty/lmes",)}
     status = seen(now=5 + HELD_S, **fields)

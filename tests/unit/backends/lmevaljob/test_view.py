@@ -77,6 +77,52 @@ def test_it_is_remembered_when_kueue_let_a_job_go_again() -> None:
     assert (again.began, again.progressed, later.began) == (5000.0, 5000.0, 5000.0)
 
 
+def test_whoever_begins_to_watch_a_job_of_kueues_gives_it_its_whole_time() -> None:
+    """A triggerer that starts anew has not seen whether Kueue let it go a second time."""
+    assert remember(job(state="Running", kueue=True, scheduled=5.0), None, 5000.0).began == 5000.0
+    assert remember(job(state="Running", scheduled=5.0), None, 5000.0).began == 5.0
+
+
+def test_a_job_is_new_since_it_was_created_or_became_new_again() -> None:
+    first = remember(job(created=1.0), None, 10.0)
+    assert (first.pending, remember(job(created=1.0, state="New"), first, 20.0).pending) == (1.0, 1.0)
+    running = remember(job(created=1.0, state="Running", scheduled=2.0), first, 30.0)
+    assert running.pending is None
+    assert remember(job(created=1.0, state="New", generation=2), running, 5000.0).pending == 5000.0
+    assert remember(job(created=1.0, state="New", generation=2), None, 5000.0).pending == 5000.0
+    held = remember(job(created=1.0, state="Suspended", kueue=True), None, 10.0)
+    assert remember(job(created=1.0, state="New", kueue=True), held, 5000.0).pending == 5000.0
+
+
+EDITED = {
+    "state": "Complete",
+    "reason": "Succeeded",
+    "generation": 3,
+    "evaluated": 2,
+    "scheduled": 1.0,
+    "finished": 2.0,
+}
+
+
+def test_a_job_whose_spec_was_edited_is_evaluated_once_more() -> None:
+    assert job(**EDITED).edited
+    assert not job(**EDITED).ended
+    for other in ({"run_id": "ours"}, {"kueue": True}, {"evaluated": 3}, {"evaluated": None}, {"state": "Running"}):
+        assert not job(**EDITED | other).edited
+
+
+def test_generations_are_read_as_the_operator_writes_them() -> None:
+    notes = {"trustyai.opendatahub.io/last-scheduled-generation": "2"}
+    meta = MANIFEST["metadata"] | {"generation": 3, "annotations": notes}
+    assert (JobView.of({"metadata": meta}).generation, JobView.of({"metadata": meta}).evaluated) == (3, 2)
+    meta["annotations"] = {"trustyai.opendatahub.io/last-scheduled-generation": "two"}
+    assert JobView.of({"metadata": meta}).evaluated is None
+
+
+def test_a_message_of_a_megabyte_is_not_stored_with_an_event() -> None:
+    assert len(JobView.of(MANIFEST | {"status": {"message": "x" * 10**6}}).message) < 10_000
+
+
 def test_a_job_that_kueue_has_never_let_go_begins_when_it_gets_a_pod() -> None:
     held = remember(job(state="Suspended"), None, 10.0)
     assert remember(job(state="Scheduled", scheduled=50.0), held, 60.0).began == 50.0
