@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_provider_lmeval.hooks.lmeval import LMEvalHook, make_backend
+from airflow_provider_lmeval.plan import task_key
 from airflow_provider_lmeval.plan.lmevaljob import read_one
+from airflow_provider_lmeval.plan.pod import SELECTOR, TASK_LABEL
 from tests.kube import KubeServer
 from tests.kube.custom import LMEVALJOBS
 from tests.kube.trustyai import JobScript, TrustyAI
-from tests.kube_backend.conftest import NAMESPACE, Airflow, Said, context, defer, spec
-from tests.kube_backend.lmevaljob.jobs import GROUP, RUN, jobs, play, results, role, without
+from tests.kube_backend.conftest import NAMESPACE, ROLE, Airflow, Said, context, defer, spec
+from tests.kube_backend.lmevaljob.jobs import GROUP, RUN, jobs, play, results, role, state, without
+
+if TYPE_CHECKING:
+    from airflow_provider_lmeval.backends.kubernetes.backend import KubernetesBackend
 
 
 def test_the_resource_is_the_spec_with_labels_owner_and_queue(
@@ -90,3 +98,17 @@ def test_what_the_rules_doubt_is_logged_before_the_job_is_created(
 ) -> None:
     defer(airflow.operator(spec=spec(limit=5), preflight=preflight), context())
     assert ("for trying out only" in said) is told
+
+
+def test_the_operators_pod_is_not_taken_for_one_of_ours(server: KubeServer, airflow: Airflow, trusty: TrustyAI) -> None:
+    """It has the job's labels; a later try on another backend would wait for it, and the reaper would end it."""
+    trusty.script = JobScript(stays="Running")
+    defer(airflow.operator(), context())
+    server.wait(lambda: state(server) == "Running")
+    (pod,) = server.pods(NAMESPACE)
+    assert pod["metadata"]["labels"].items() >= {"lmeval.airflow/job-run-id": RUN}.items()
+    server.user("airflow", [*ROLE, *role()])
+    pods = cast("KubernetesBackend", make_backend(LMEvalHook("eval").settings, "kubernetes"))
+    assert pods.find(RUN) is None
+    for selector in (SELECTOR, f"{TASK_LABEL}={task_key(RUN)}"):
+        assert pods.call(lambda api, selector=selector: api.list_pods(NAMESPACE, selector))[0] == []
