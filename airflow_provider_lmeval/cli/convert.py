@@ -93,7 +93,7 @@ def _batch() -> BatchRules:
 
 def _to_spec(source: _Source, *, everything: bool) -> str | None:
     if not source.document.is_lmevaljob:
-        _tell("note", source, f"{source.document.kind}: passed over")
+        _tell("note", source, _passed_over(source.document))
         return None
     found = read_lmevaljob(source.document.data, batch=_batch(), locate=source.document.locate)
     for warning in (*found.warnings, *(() if everything else found.beside_the_spec)):
@@ -101,6 +101,14 @@ def _to_spec(source: _Source, *, everything: bool) -> str | None:
     data = _everything(found) if everything else found.spec.to_data()
     name = "/".join(filter(None, (found.job.namespace, found.job.name)))
     return f"# LMEvalJob {name}\n".replace(" \n", "\n") + _yaml(data)
+
+
+def _passed_over(document: SourceDocument) -> str:
+    """Say what was not translated, and what it may have been meant for."""
+    data = document.data
+    if isinstance(data, dict) and "kind" not in data and ("model" in data or "spec" in data):
+        return "a spec already; --to lmevaljob makes a manifest of it"
+    return f"{document.kind}: passed over"
 
 
 def _everything(found: Translation) -> dict[str, Any]:

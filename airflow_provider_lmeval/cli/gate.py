@@ -117,7 +117,9 @@ def _print(verdict: Verdict, candidate: Evidence, baseline: Evidence | None) -> 
     console = Console()
     for side, evidence in (("candidate", candidate), ("baseline", baseline)):
         if evidence:
-            console.print(f"{side}: {evidence.result.model.name} ({evidence.kind})", style="dim", markup=False)
+            console.print(
+                f"{side}: {evidence.result.model.name} ({evidence.kind})", style="dim", markup=False, soft_wrap=True
+            )
             for note in evidence.notes:
                 console.print(f"  {note}", style="dim", markup=False)
     if verdict.checks:
@@ -135,7 +137,9 @@ def _table(checks: tuple[Check, ...]) -> Table:
     for column in ("candidate", "baseline", "difference", "n"):
         table.add_column(column, justify="right", no_wrap=True)
     for check in checks:
-        outcome = Text(str(check.outcome), COLOURS[check.outcome])
+        outcome = Text(
+            check.label.replace(" ", "\n"), COLOURS[check.outcome] if check.label == check.outcome else "dim"
+        )
         figures = (_figure(check.value), _figure(check.baseline), _figure(check.difference, sign="+"))
         table.add_row(outcome, Text(_asked(check)), *figures, "" if check.n is None else f"{check.n:,}")
     return table

@@ -19,6 +19,8 @@ def main(arguments: argparse.Namespace) -> int:
     imported = import_config(_config_map(arguments.config_map))
     for note in imported.notes:
         print(f"note: {note}", file=sys.stderr)
+    if not imported.options:
+        raise ConfigError(f"{arguments.config_map!r} has no setting of evaluations; give the operator's ConfigMap")
     print("[lmeval]")
     for name, value in imported.options.items():
         print(f"{name} = {value}")

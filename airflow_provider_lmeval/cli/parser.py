@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 
+from airflow_provider_lmeval import __version__
 from airflow_provider_lmeval.errors import LMEvalError, SpecError
 
 KINDS = ("tasks", "groups", "tags", "suites")
@@ -19,6 +20,7 @@ def build_parser(prog: str = "airflow-lmeval") -> argparse.ArgumentParser:
     :param prog: name shown in usage lines.
     """
     parser = argparse.ArgumentParser(prog=prog, description="Evaluate language models with lm-evaluation-harness.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (
         add_ls,

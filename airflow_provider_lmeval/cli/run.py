@@ -24,6 +24,7 @@ from airflow_provider_lmeval.hooks.settings import Settings, resolve
 from airflow_provider_lmeval.plan import run_id
 from airflow_provider_lmeval.plan.batch import administered
 from airflow_provider_lmeval.results import EvalResult, rows, summary
+from airflow_provider_lmeval.results.wording import short_name
 from airflow_provider_lmeval.wire import State, Status
 
 POLL_S = 0.3
@@ -115,7 +116,7 @@ def _report(result: EvalResult, handle: Handle, *, as_json: bool) -> None:
 
 
 def _table(result: EvalResult) -> Table:
-    table = Table(title=result.model.name, header_style="bold", title_style="bold")
+    table = Table(title=short_name(result.model.name or ""), header_style="bold", title_style="bold")
     for column in ("task", "metric"):
         table.add_column(column, overflow="fold")
     for column in ("value", "± stderr", "n"):

@@ -36,7 +36,7 @@ def ready(name: str) -> Data:
         return {"rules": [_pooled("*"), _shown("*", "primary")]}
     suite = SUITES.get(ALIASES.get(name, name))
     if suite is None:
-        raise GateError(f"there is no rule set {name!r}; {suggest(name, [NO_REGRESSION, *SUITES, *ALIASES])}")
+        raise GateError(f"there is no rule set {name!r}; {suggest(name, [NO_REGRESSION, *SUITES, *ALIASES], shown=99)}")
     return {"rules": _perplexities(suite) if suite.name == "perplexity" else _suite(suite)}
 
 

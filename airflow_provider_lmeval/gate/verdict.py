@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from airflow_provider_lmeval.gate.rules import Condition, Tier
 from airflow_provider_lmeval.results.model import EvalResult, Number, Part
+from airflow_provider_lmeval.results.wording import short_name
 
 
 class Outcome(StrEnum):
@@ -170,6 +171,11 @@ class Check(Part):
     message: str
     """The check in one sentence."""
 
+    @property
+    def label(self) -> str:
+        """What people are shown: what a tier softens must not read as if it held."""
+        return str(self.found) if self.found is self.outcome else f"{self.found} ({self.tier})"
+
 
 class Subject(Part):
     """Whose evidence it is."""
@@ -182,6 +188,11 @@ class Subject(Part):
     def of(cls, result: EvalResult) -> Subject:
         """Return the subject of a result."""
         return cls(run_id=result.run_id, model=result.model.name, identity=result.model.identity)
+
+    @property
+    def name(self) -> str:
+        """What to call it in a sentence: the model, a directory by the end of its path; without a model the run."""
+        return short_name(self.model) if self.model else self.run_id
 
 
 class Calibrated(Part):

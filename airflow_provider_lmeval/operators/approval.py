@@ -107,7 +107,7 @@ class LMEvalApprovalOperator(ApprovalOperator):
             verdict = self._verdict()
         except LMEvalError as error:
             fail(SpecError(str(error)))
-        name = verdict.candidate.model or verdict.candidate.run_id
+        name = verdict.candidate.name
         self.subject = self.subject or f"Promote {name}? The gate says {verdict.outcome}."
         self.body = "\n\n".join(filter(None, (self.body, self._link(context["ti"]), self._report(verdict))))
 

@@ -55,7 +55,7 @@ def message(verdict: Verdict | None, where: str, link: str | None = None) -> Mes
 def _title(verdict: Verdict | None) -> str:
     if verdict is None:
         return "The gate ended without a verdict"
-    return f"{verdict.outcome}: {_line(verdict.candidate.model or verdict.candidate.run_id)} {MEANING[verdict.action]}"
+    return f"{verdict.outcome}: {_line(verdict.candidate.name)} {MEANING[verdict.action]}"
 
 
 def _reasons(verdict: Verdict | None) -> list[str]:

@@ -50,3 +50,9 @@ def shorten(value: Any, limit: int = 80) -> str:
     """Return a value's ``repr``, cut to ``limit`` characters."""
     text = repr(value)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def short_name(model: str, parts: int = 2) -> str:
+    """Return a model's name for a heading: of a long path or address the last parts, which tell one run from another."""
+    split = model.rstrip("/").split("/")
+    return model if len(split) <= parts + 1 else "…/" + "/".join(split[-parts:])

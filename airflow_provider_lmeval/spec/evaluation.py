@@ -33,6 +33,7 @@ from airflow_provider_lmeval.spec.offline import Offline
 from airflow_provider_lmeval.spec.sources import TaskSource
 from airflow_provider_lmeval.spec.text import json_or_yaml
 from airflow_provider_lmeval.spec.unitxt import UnitxtArtifacts, UnitxtRecipe
+from airflow_provider_lmeval.spec.wording import describe
 
 if TYPE_CHECKING:
     from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobSettings
@@ -217,7 +218,7 @@ class EvalSpec(SpecModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise SpecError(describe(error)) from None
+            raise SpecError(describe(error, cls)) from None
 
     @classmethod
     def from_yaml(cls, text: str) -> Self:
@@ -242,7 +243,7 @@ class EvalSpec(SpecModel):
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(f"cannot read the spec {str(path)!r}: {error}") from None
+            raise SpecError(f"cannot read the spec {str(path)!r}: {getattr(error, 'strerror', error)}") from None
         return cls.from_yaml(text)
 
     @classmethod
@@ -290,27 +291,3 @@ class EvalSpec(SpecModel):
     def seeds(self) -> tuple[int | None, int | None, int | None, int | None]:
         """Seeds of Python, NumPy, torch and few-shot sampling."""
         return (self.seed,) * 4 if isinstance(self.seed, int) else self.seed
-
-
-def describe(error: ValidationError) -> str:
-    """Turn pydantic's report into lines people can act on: ``field: problem (found …)``."""
-    lines = []
-    for item in error.errors(include_url=False):
-        path = ".".join(str(part) for part in item["loc"] if not (isinstance(part, str) and part in _UNION_TAGS))
-        message = item["msg"].removeprefix("Value error, ")
-        found = "" if item["type"] in ("value_error", "missing") else f" (found {_short(item['input'])})"
-        named = path and not message.startswith((path, path.split(".", maxsplit=1)[0] + ":"))
-        lines.append(f"{path}: {message}{found}" if named else f"{message}{found}")
-    return "\n".join(dict.fromkeys(lines))
-
-
-_UNION_TAGS = frozenset(
-    {"hf", "vllm", "local-completions", "local-chat-completions", "openai-completions", "openai-chat-completions"}
-    | {"watsonx_llm", "textsynth", "git", "directory", "config_map", "other"}
-    | {"int", "str", "constrained-str", "constrained-int", "constrained-float"}
-)
-
-
-def _short(value: Any, limit: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"

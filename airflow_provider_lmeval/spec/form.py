@@ -46,6 +46,11 @@ DRAWN_AS: dict[str, dict[str, Any]] = {
 }
 """Fields of several types, as the one type the form can draw."""
 
+TOLD = {
+    "base_url": "Full URL ending in `/v1/completions`, for chat in `/v1/chat/completions`: lm-eval appends nothing to it.",
+}
+"""Help of model fields that mean something else for each type."""
+
 _SCALARS = {"string", "integer", "number", "boolean"}
 _KEPT = ("enum", "minimum", "maximum", "minLength", "maxLength", "examples", "pattern")
 
@@ -72,7 +77,7 @@ def form_params() -> dict[str, dict[str, Any]]:
             )
             if params[name]["type"] == ["array", "null"]:
                 params[name] |= {"items": {"type": "object"}}
-    return params
+    return {name: _with_markdown(param) for name, param in params.items()}
 
 
 def spec_from_form(params: Mapping[str, Any]) -> EvalSpec:
@@ -105,6 +110,11 @@ def _default(name: str) -> Any:
     return default.model_dump(mode="json", exclude_defaults=True) if hasattr(default, "model_dump") else default
 
 
+def _with_markdown(param: dict[str, Any]) -> dict[str, Any]:
+    """Have the form render the help: it draws ``description`` as it is, and ``description_md`` as Markdown."""
+    return {"description_md" if key == "description" else key: value for key, value in param.items()}
+
+
 def _model_params() -> dict[str, dict[str, Any]]:
     kind = {
         "default": "hf",
@@ -117,7 +127,7 @@ def _model_params() -> dict[str, dict[str, Any]]:
         owners = [m for m in TYPED_MODELS.values() if name in m.model_fields]
         schema = owners[0].model_json_schema()
         flat = _flatten(schema["properties"][name], schema.get("$defs", {}))
-        params[f"model_{name}"] = _optional(flat) | {"description": _for_whom(flat, owners)}
+        params[f"model_{name}"] = _optional(flat) | {"description": _for_whom(name, flat, owners)}
     free: dict[str, Any] = {
         "default": None,
         "type": ["object", "null"],
@@ -134,13 +144,14 @@ def _optional(flat: dict[str, Any]) -> dict[str, Any]:
     kept = {k: v for k, v in flat.items() if k != "minLength"}
     if "enum" in kept:
         kept["enum"] = [*(e for e in kept["enum"] if e is not None), None]
+        kept["values_display"] = {"null": "not set"}
     return kept | {"type": list(dict.fromkeys([*types, "null"])), "default": None}
 
 
-def _for_whom(flat: dict[str, Any], owners: list[type[ModelBase]]) -> str:
+def _for_whom(name: str, flat: dict[str, Any], owners: list[type[ModelBase]]) -> str:
     types = [get_args(owner.model_fields["type"].annotation)[0] for owner in owners]
-    whom = "" if len(types) == len(TYPED_MODELS) else f" ({', '.join(types)})"
-    return str(flat.get("description", "")) + whom
+    whom = "" if len(types) == len(TYPED_MODELS) else f" For {', '.join(f'`{each}`' for each in types)}."
+    return TOLD.get(name, str(flat.get("description", ""))) + whom
 
 
 def _flatten(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:

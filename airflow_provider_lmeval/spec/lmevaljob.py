@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.spec.base import EnvName, SpecModel
-from airflow_provider_lmeval.spec.evaluation import describe
+from airflow_provider_lmeval.spec.wording import describe
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 """The label by which Kueue finds the LocalQueue of a job."""
@@ -174,7 +174,7 @@ class LMEvalJobSettings(SpecModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise SpecError("\n".join(f"lmevaljob.{line}" for line in describe(error).splitlines())) from None
+            raise SpecError("\n".join(f"lmevaljob.{line}" for line in describe(error, cls).splitlines())) from None
 
     def to_data(self) -> dict[str, Any]:
         """Return plain JSON data that :meth:`parse` turns into equal settings; defaults are left out."""

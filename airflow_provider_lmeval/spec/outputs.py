@@ -13,8 +13,8 @@ from pydantic import Field, PositiveInt, StringConstraints, TypeAdapter, Validat
 
 from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.spec.base import SpecModel
-from airflow_provider_lmeval.spec.evaluation import describe
 from airflow_provider_lmeval.spec.sources import AbsolutePath
+from airflow_provider_lmeval.spec.wording import describe
 
 ConnId = Annotated[str, StringConstraints(min_length=1, max_length=250)]
 Repository = Annotated[

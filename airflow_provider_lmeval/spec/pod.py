@@ -24,7 +24,6 @@ from pydantic import (
 
 from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.spec.base import EnvName, SpecModel
-from airflow_provider_lmeval.spec.evaluation import describe
 from airflow_provider_lmeval.spec.pod_parts import (
     Claim,
     ConfigMapKey,
@@ -38,6 +37,7 @@ from airflow_provider_lmeval.spec.pod_parts import (
     SecretFiles,
     SecretKey,
 )
+from airflow_provider_lmeval.spec.wording import describe
 
 
 class PodSettings(SpecModel):
@@ -184,4 +184,4 @@ class PodSettings(SpecModel):
         try:
             return cls.model_validate({name: value for name, value in data.items() if value is not None})
         except ValidationError as error:
-            raise SpecError(re.sub(r"^", "kubernetes.", describe(error), flags=re.MULTILINE)) from None
+            raise SpecError(re.sub(r"^", "kubernetes.", describe(error, cls), flags=re.MULTILINE)) from None

@@ -17,7 +17,7 @@ from pydantic import (
 
 from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.spec.base import EnvName, SpecModel
-from airflow_provider_lmeval.spec.evaluation import describe
+from airflow_provider_lmeval.spec.wording import describe
 
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi)?$"
 
@@ -85,7 +85,7 @@ class Gpu(SpecModel):
         try:
             return cls.model_validate({"count": value} if isinstance(value, int) else value)
         except ValidationError as error:
-            raise SpecError(f"gpu: {describe(error)}") from None
+            raise SpecError(f"gpu: {describe(error, cls)}") from None
 
     @property
     def resource_name(self) -> str:

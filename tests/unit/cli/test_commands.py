@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 from airflow.providers_manager import ProvidersManager
 
+from airflow_provider_lmeval import __version__
 from airflow_provider_lmeval.__main__ import main
 from airflow_provider_lmeval.cli.definition import get_lmeval_cli_commands
 from airflow_provider_lmeval.cli.parser import BACKENDS as OFFERED
@@ -22,6 +23,12 @@ def spec(tmp_path) -> Path:
     path = tmp_path / "spec.yaml"
     path.write_text("model: {type: hf, pretrained: /models/candidate}\ntasks: [arc_easy]\nlimit: 10\n")
     return path
+
+
+def test_it_tells_its_version(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"airflow-lmeval {__version__}\n")
 
 
 def test_tasks_are_listed_by_pattern(capsys) -> None:

@@ -97,6 +97,7 @@ def test_one_bad_job_does_not_keep_the_others_back(capsys, tmp_path) -> None:
     ("text", "to", "words"),
     [
         ("kind: Pod\n", "spec", "nothing to convert to spec"),
+        ("model: {type: hf}\n", "spec", "a spec already; --to lmevaljob makes a manifest of it"),
         ("kind: [", "spec", "line 2: no valid YAML"),
         ("model: {type: hf, pretrained: m}\ntasks: ['suite:standard']\n", "lmevaljob", "tasks[0]"),
         ("spec: {}\njob: {}\n", "lmevaljob", "unknown parts job"),
@@ -134,7 +135,15 @@ def test_a_config_map_becomes_a_section(capsys, tmp_path) -> None:
     assert "note: lmes-grpc-service (service): nothing is to be named" in told.err
 
 
-@pytest.mark.parametrize(("text", "words"), [("a: [", "no valid YAML"), (CONFIG_MAP * 2, "twice"), ("", "has no data")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [", "no valid YAML"),
+        (CONFIG_MAP * 2, "twice"),
+        ("", "has no data"),
+        ("model: {type: hf}", "has no"),
+    ],
+)
 def test_a_wrong_config_map_is_an_error(text, words, capsys, tmp_path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text)

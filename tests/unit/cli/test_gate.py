@@ -74,6 +74,14 @@ def test_too_few_documents_for_a_narrow_margin_are_inconclusive(place) -> None:
     assert gate(place / "same", place / "good", "--rules", said) == 3
 
 
+def test_a_check_that_only_informs_is_not_shown_as_passed(place, capsys) -> None:
+    assert gate(place / "bad", "--rules", rules(place, FLOOR | {"tier": "info"})) == 0
+
+    table = capsys.readouterr().out
+    assert "│ FAIL " in table
+    assert "│ (info) " in table
+
+
 def test_without_rules_the_candidate_must_be_proved_no_worse(place) -> None:
     assert gate(place / "bad", place / "good") == 1
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_lmeval.errors import GateError
 from airflow_provider_lmeval.gate import Outcome, RuleSet, Verdict, decide
+from airflow_provider_lmeval.gate.verdict import Subject
 from airflow_provider_lmeval.results import EvalResult
 from airflow_provider_lmeval.wire import dump
 from tests.support.evidence import document, group, metric, result, suite, task
@@ -144,6 +145,11 @@ def test_a_tier_softens_what_a_failed_check_counts_for():
         "info": "PASS",
     }
     assert {verdict.checks[0].found for verdict in found.values()} == {Outcome.FAIL}
+    assert {tier: verdict.checks[0].label for tier, verdict in found.items()} == {
+        "block": "FAIL",
+        "warn": "FAIL (warn)",
+        "info": "FAIL (info)",
+    }
     assert not found["warn"].blocks
 
 
@@ -204,6 +210,20 @@ def test_a_failure_blocks_even_where_an_error_would_only_ask():
     verdict = judge(rule(floor=0.9), rule("nothing"), on_error="ask")
     assert (verdict.outcome, verdict.action) == (Outcome.ERROR, "block")
     assert judge(rule(), rule("nothing"), on_error="ask").action == "ask"
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("/mnt/lmeval/runs/2026-11-21/checkpoint-500/", "…/2026-11-21/checkpoint-500"),
+        ("s3://models/llama/checkpoint-500", "…/llama/checkpoint-500"),
+        ("/models/candidate", "/models/candidate"),
+        ("EleutherAI/pythia-160m", "EleutherAI/pythia-160m"),
+        (None, "run-7"),
+    ],
+)
+def test_a_subject_is_called_by_what_tells_it_from_others(model, name):
+    assert Subject(run_id="run-7", model=model).name == name
 
 
 def test_the_worst_reason_comes_first():

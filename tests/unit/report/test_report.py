@@ -73,6 +73,15 @@ def test_every_section_is_there(source, text) -> None:
         assert said in text.replace("\\", "")
 
 
+@pytest.mark.parametrize("render", [html, markdown])
+def test_a_check_that_only_informs_does_not_read_as_passed(render) -> None:
+    evidence = result({"quiz": task({"acc,none": metric(0.2)})})
+    rules = RuleSet.parse([{"task": "quiz", "metric": "acc", "floor": 0.9, "tier": "info"}])
+    verdict = decide(rules, evidence, None)
+    assert verdict.outcome is Outcome.PASS
+    assert "FAIL (info)" in render(page(verdict, evidence))
+
+
 def test_nothing_in_it_is_loaded_or_run(source) -> None:
     found = Document(source)
     assert not {"script", "img", "link", "iframe", "object", "b", "i"} & set(found.tags)

@@ -33,7 +33,7 @@ def test_each_type_becomes_its_model() -> None:
         (OCI | {"tag": "-x"}, "tag"),
         (OCI | {"subject": "a b"}, "subject"),
         (OCI | {"password": "x"}, "password"),
-        ({"type": "s3"}, "oci"),
+        ({"type": "s3"}, "`type` says what it is, one of .oci."),
         ({"conn_id": "x"}, "type"),
         ({"type": "mlflow", "conn_id": "m", "run_id": "../../x"}, "run_id"),
         ({"type": "model_card"}, "give one of them"),
