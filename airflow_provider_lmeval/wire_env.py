@@ -1,4 +1,4 @@
-"""Which environment variables of a run are a decision about code or network, and so not the spec's to set.
+"""Which environment variables of a run are a decision about code or network, and so not the spec's to set; and whose it is.
 
 Both sides have to know: a spec is refused before anything is created, and the driver, which may be started by hand, refuses
 a request.
@@ -35,3 +35,14 @@ def why_not(name: str, *, allow_online: bool, allow_code_execution: bool) -> Cau
     if name in NEEDS_CODE and not allow_code_execution:
         return Cause.CODE_DENIED
     return None
+
+
+def takes_both(switch: str) -> str:
+    """Return what gives a permission, one sentence for every refusal: the spec's switch and the administrator's.
+
+    :param switch: ``allow_online`` or ``allow_code_execution``.
+    """
+    return (
+        f"It takes both: `{switch}: true` in the spec, "
+        f"and `[lmeval] {switch} = True` (or the connection's) by the administrator."
+    )

@@ -21,7 +21,7 @@ from airflow_provider_lmeval.plan.suites import referenced, split_tasks
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.sources import DirectorySource, GitSource
 from airflow_provider_lmeval.wire import GIT_MAX_BYTES, Cause
-from airflow_provider_lmeval.wire_env import why_not
+from airflow_provider_lmeval.wire_env import takes_both, why_not
 
 LOGLIKELIHOOD = frozenset({"loglikelihood", "loglikelihood_rolling", "multiple_choice"})
 """Output types for which lm-eval asks the model for log-likelihoods."""
@@ -180,19 +180,21 @@ def _code(
 ) -> Iterator[Problem]:
     reasons = list(dict.fromkeys(code_in(spec, names, inline, known)))
     if reasons and not (spec.allow_code_execution and grants.code_execution):
-        yield Problem("code-denied", "error", f"{'; '.join(reasons)}. {_switches('allow_code_execution')}")
+        yield Problem("code-denied", "error", f"{'; '.join(reasons)}. {takes_both('allow_code_execution')}")
 
 
 def _permissions(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
     if spec.allow_online and not grants.online:
         yield Problem(
-            "online-denied", "error", f"allow_online: the administrator has not allowed it. {_switches('allow_online')}"
+            "online-denied",
+            "error",
+            f"allow_online: the administrator has not allowed it. {takes_both('allow_online')}",
         )
     if spec.allow_code_execution and not grants.code_execution:
         yield Problem(
             "code-denied",
             "error",
-            f"allow_code_execution: the administrator has not allowed it. {_switches('allow_code_execution')}",
+            f"allow_code_execution: the administrator has not allowed it. {takes_both('allow_code_execution')}",
         )
     yield from _variables(spec, grants)
     for name in sorted(set(references(spec)) - grants.env):
@@ -211,7 +213,7 @@ def _variables(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
     if forbidden := [name for name, reason in reasons.items() if reason == Cause.BAD_SPEC]:
         yield Problem("env-forbidden", "error", f"env: {some(forbidden)}: decides which code runs; remove it.")
     if away := [name for name, reason in reasons.items() if reason == Cause.ONLINE_DENIED]:
-        yield Problem("online-denied", "error", f"env: {some(away)}: goes online. {_switches('allow_online')}")
+        yield Problem("online-denied", "error", f"env: {some(away)}: goes online. {takes_both('allow_online')}")
 
 
 def _elsewhere(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
@@ -220,7 +222,7 @@ def _elsewhere(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
     away = [source.uri for data in spec.data for source in (data, data.fewshot) if source and source.uri]
     away += [source.url for source in spec.task_sources if isinstance(source, GitSource)]
     if away and not online:
-        yield Problem("online-denied", "error", f"{some(away)}: on another machine. {_switches('allow_online')}")
+        yield Problem("online-denied", "error", f"{some(away)}: on another machine. {takes_both('allow_online')}")
     if strangers := git_hosts(spec) - grants.git_hosts:
         allowed = ", ".join(sorted(grants.git_hosts)) or "none"
         yield Problem(
@@ -258,7 +260,7 @@ def _hub(spec: EvalSpec, grants: Grants) -> Iterator[Problem]:
     hub = [name for name in names if isinstance(name, str) and _HUB_ID.fullmatch(name)]
     if hub:
         found = f"{some(hub)}: on the Hugging Face Hub, and the run is offline, so it has to be in the run's cache."
-        yield Problem("hub-offline", "warning", f"{found} {_switches('allow_online')}")
+        yield Problem("hub-offline", "warning", f"{found} {takes_both('allow_online')}")
 
 
 def _advice(spec: EvalSpec) -> Iterator[Problem]:
@@ -294,10 +296,3 @@ def _references(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield from _references(item)
-
-
-def _switches(name: str) -> str:
-    return (
-        f"It takes both: `{name}: true` in the spec, "
-        f"and `[lmeval] {name} = True` (or the connection's) by the administrator."
-    )

@@ -68,6 +68,7 @@ def test_a_data_file_that_is_not_there(tmp_path):
     [
         ({"dataset_path": "text", "dataset_kwargs": {"data_files": "/proc/self/environ"}}, "'/proc/self/environ'"),
         ({"metric_list": [{"metric": "/tmp/program", "aggregation": "mean"}]}, "'/tmp/program'"),
+        ({"metric_list": [{"metric": "acc", "hf_evaluate": True}]}, "'acc' is a program"),
     ],
 )
 def test_a_group_cannot_have_its_tasks_read_secrets_or_run_programs(tmp_path, change, words):

@@ -16,6 +16,8 @@ def denied(check, *args):
     with pytest.raises(RunFailedError) as refused:
         check(*args)
     assert refused.value.cause == "code_denied"
+    assert "`allow_code_execution: true`" in str(refused.value)
+    assert "[lmeval] allow_code_execution" in str(refused.value)
     return str(refused.value)
 
 

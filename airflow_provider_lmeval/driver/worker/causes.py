@@ -16,6 +16,7 @@ from airflow_provider_lmeval.driver.worker.patience import ServerGone
 from airflow_provider_lmeval.driver.worker.startup import Cancelled
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Cause, Phase
+from airflow_provider_lmeval.wire_env import takes_both
 
 _MEMORY = re.compile(
     r"can't allocate memory|cannot allocate memory|out of memory|CUDNN_STATUS_ALLOC_FAILED", re.IGNORECASE
@@ -30,7 +31,7 @@ _HTTP_CLIENTS = frozenset(
 _MISUSE = frozenset({"TypeError", "NotImplementedError", "AssertionError", "UndefinedError", "TemplateSyntaxError"})
 """Raised by lm-eval and Jinja while evaluating when task and model do not fit together or a template is wrong."""
 _REMEDY_ONLINE = (
-    "Online access is not allowed for this run: put the files on this machine, or set `allow_online: true`."
+    f"Online access is not allowed for this run: put the files on this machine. {takes_both('allow_online')}"
 )
 
 

@@ -15,9 +15,8 @@ from typing import Any
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Cause, file_digest
 from airflow_provider_lmeval.wire_data import Source
+from airflow_provider_lmeval.wire_env import takes_both
 from airflow_provider_lmeval.wire_rows import Fault, Row, read_rows
-
-_ONLINE = "It takes both: `allow_online: true` in the spec, and the administrator's permission."
 
 
 def fetch_rows(source: Source, downloads: Path, *, allow_online: bool) -> Iterator[Row | Fault]:
@@ -43,7 +42,7 @@ def fetch_rows(source: Source, downloads: Path, *, allow_online: bool) -> Iterat
 def _download(source: Source, downloads: Path, *, allow_online: bool) -> Path:
     uri = str(source.uri)
     if not allow_online:
-        raise RunFailedError(f"{uri} lies on another machine. {_ONLINE}", Cause.ONLINE_DENIED)
+        raise RunFailedError(f"{uri} lies on another machine. {takes_both('allow_online')}", Cause.ONLINE_DENIED)
     import fsspec
 
     downloads.mkdir(parents=True, exist_ok=True)

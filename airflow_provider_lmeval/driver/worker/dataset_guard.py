@@ -23,6 +23,7 @@ from airflow_provider_lmeval.driver.worker.data_files import (
 )
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Cause, Request
+from airflow_provider_lmeval.wire_env import takes_both
 
 
 def guard_datasets(request: Request, run: Path) -> None:
@@ -73,9 +74,9 @@ def check_dataset(task: str, arguments: dict[str, Any], request: Request, roots:
     except FileDeniedError as error:
         if not request.allow_code_execution:
             message = (
-                f"task {task!r}: {error}. Without permission to execute code, files are read from these places only."
+                f"task {task!r}: {error}. Without permission to execute code, files are read from these places only. "
+                f"{takes_both('allow_code_execution')}"
             )
             raise RunFailedError(message, Cause.CODE_DENIED) from None
     except UrlDeniedError as error:
-        both = "It takes both: `allow_online: true` in the spec, and the administrator's permission."
-        raise RunFailedError(f"task {task!r}: {error}. {both}", Cause.ONLINE_DENIED) from None
+        raise RunFailedError(f"task {task!r}: {error}. {takes_both('allow_online')}", Cause.ONLINE_DENIED) from None

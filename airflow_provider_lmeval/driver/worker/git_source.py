@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from airflow_provider_lmeval.driver.worker.git_repository import Limits, Repository
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Cause, Request
+from airflow_provider_lmeval.wire_env import takes_both
 
 TIMEOUT_S = 300
 MOST_FILES = 2_000
@@ -77,8 +78,7 @@ def _check_allowed(url: str, request: Request) -> None:
         raise _bad(f"task_sources: {url!r}: only https without credentials is taken")
     if not request.allow_online:
         raise RunFailedError(
-            f"task_sources: {url} is on another machine. It takes both: `allow_online: true` in the spec, and the "
-            "administrator's permission.",
+            f"task_sources: {url} is on another machine. {takes_both('allow_online')}",
             Cause.ONLINE_DENIED,
         )
     if host not in request.git_hosts:

@@ -16,8 +16,7 @@ from typing import Any
 
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Cause, Request
-
-_REMEDY = "It takes both: `allow_code_execution: true` in the spec, and the administrator's permission."
+from airflow_provider_lmeval.wire_env import takes_both
 
 
 def check_model_code(request: Request) -> None:
@@ -108,4 +107,4 @@ def denied(what: str) -> RunFailedError:
 
     :param what: a sentence that names it.
     """
-    return RunFailedError(f"{what} {_REMEDY}", Cause.CODE_DENIED)
+    return RunFailedError(f"{what} {takes_both('allow_code_execution')}", Cause.CODE_DENIED)

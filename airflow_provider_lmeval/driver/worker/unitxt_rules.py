@@ -14,16 +14,11 @@ from typing import Any
 from airflow_provider_lmeval.driver.worker.data_files import FileDeniedError, Roots, UrlDeniedError, data_files
 from airflow_provider_lmeval.errors import RunFailedError
 from airflow_provider_lmeval.wire import Cause
+from airflow_provider_lmeval.wire_env import takes_both
 from airflow_provider_lmeval.wire_unitxt import LOADERS, SAFE_TYPES, TYPE, problems, why_not
 
-_CODE = (
-    "Code execution is not allowed for this run. It takes both: `allow_code_execution: true` in the spec, and "
-    "`[lmeval] allow_code_execution = True` (or the connection) by the administrator."
-)
-_ONLINE = (
-    "Online access is not allowed for this run. It takes both: `allow_online: true` in the spec, and "
-    "`[lmeval] allow_online = True` (or the connection) by the administrator."
-)
+_CODE = f"Code execution is not allowed for this run. {takes_both('allow_code_execution')}"
+_ONLINE = f"Online access is not allowed for this run. {takes_both('allow_online')}"
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import pytest
 from airflow_provider_lmeval.errors import EvaluationPermissionError, SpecError, UnknownTaskError
 from airflow_provider_lmeval.plan import Grants, check, raise_errors
 from airflow_provider_lmeval.spec import EvalSpec
+from tests.support.code import CODE, HF
 
-HF = {"type": "hf", "pretrained": "/models/candidate"}
 CHAT = {"type": "local-chat-completions", "model": "m", "base_url": "http://predictor:8080/v1/chat/completions"}
 EVERYTHING = Grants(online=True, code_execution=True, env=frozenset({"HF_TOKEN"}))
 
@@ -56,32 +56,12 @@ def test_a_group_that_lm_eval_loads_wrongly_is_refused() -> None:
     assert "openllm" in problems(tasks=["openllm"])["error:defective-group"]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"tasks": ["humaneval"]},
-        {"model": HF | {"trust_remote_code": True}},
-        {"tasks": [{"task": "mine", "doc_to_text": "{{ ''.__class__.__mro__ }}"}]},
-        {"tasks": [{"task": "mine", "doc_to_text": "{{ x | attr('y') }}"}]},
-        {"tasks": [{"task": "mine", "unsafe_code": True}]},
-        {"tasks": [{"task": "mine", "dataset_kwargs": {"trust_remote_code": True}}]},
-        {"tasks": [{"task": "mine", "metric_list": [{"metric": "acc", "hf_evaluate": True}]}]},
-        {"tasks": [{"task": "mine", "metric_list": [{"metric": "/metrics/own.py"}]}]},
-        {"unitxt": [{"card": {"__type__": "task_card", "preprocess_steps": [{"__type__": "execute_expression"}]}}]},
-        {"unitxt": [{"card": {"__type__": "task_card", "loader": {"__type__": "load_csv", "filtering_lambda": "x"}}}]},
-        {"unitxt": [{"card": "cards.own"}], "artifacts": {"cards": {"cards.own": {"__type__": "apply"}}}},
-        {
-            "unitxt": [{"card": "cards.x"}],
-            "artifacts": {"metrics": {"metrics.own": {"__type__": "huggingface_metric"}}},
-        },
-        {"env": {"HF_ALLOW_CODE_EVAL": "1"}},
-        {"env": {"HF_DATASETS_TRUST_REMOTE_CODE": "1"}},
-    ],
-)
+@pytest.mark.parametrize("fields", CODE.values(), ids=CODE)
 @pytest.mark.parametrize(("asked", "granted"), [(False, False), (True, False), (False, True)])
 def test_code_needs_both_switches(fields: dict[str, object], asked: bool, granted: bool) -> None:
     found = problems(Grants(code_execution=granted), allow_code_execution=asked, **fields)
     assert "[lmeval] allow_code_execution" in found["error:code-denied"]
+    assert "`allow_code_execution: true`" in found["error:code-denied"]
 
 
 def test_code_is_allowed_by_both_switches() -> None:
