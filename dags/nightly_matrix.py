@@ -19,7 +19,12 @@ from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
 log = logging.getLogger(__name__)
 POOL = "gpu"
 PARAMS = {
-    "models": Param([], type="array", items={"type": "string"}, description="Directories or names of models."),
+    "models": Param(
+        [],
+        type="array",
+        items={"type": "string"},
+        description="Directories or names of models; without any nothing runs.",
+    ),
     "suites": Param(
         {"leaderboard": ["suite:open-llm-leaderboard-v1"]},
         type="object",
