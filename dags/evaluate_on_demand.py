@@ -18,10 +18,10 @@ GATE_PARAMS = {
     "gate_metric": {
         "default": None,
         "type": ["string", "null"],
-        "description_md": "Metric to gate on; empty: no gate.",
+        "description": "Metric to gate on; empty: no gate.",
     },
-    "gate_task": {"default": "*", "type": "string", "description_md": "Task to gate on, `*` for every task."},
-    "gate_floor": {"default": None, "type": ["number", "null"], "description_md": "Lowest value that passes."},
+    "gate_task": {"default": "*", "type": "string", "description": "Task to gate on, * for every task."},
+    "gate_floor": {"default": None, "type": ["number", "null"], "description": "Lowest value that passes."},
 }
 
 

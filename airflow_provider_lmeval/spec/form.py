@@ -77,7 +77,7 @@ def form_params() -> dict[str, dict[str, Any]]:
             )
             if params[name]["type"] == ["array", "null"]:
                 params[name] |= {"items": {"type": "object"}}
-    return {name: _with_markdown(param) for name, param in params.items()}
+    return {name: _as_text(param) for name, param in params.items()}
 
 
 def spec_from_form(params: Mapping[str, Any]) -> EvalSpec:
@@ -110,9 +110,9 @@ def _default(name: str) -> Any:
     return default.model_dump(mode="json", exclude_defaults=True) if hasattr(default, "model_dump") else default
 
 
-def _with_markdown(param: dict[str, Any]) -> dict[str, Any]:
-    """Have the form render the help: it draws ``description`` as it is, and ``description_md`` as Markdown."""
-    return {"description_md" if key == "description" else key: value for key, value in param.items()}
+def _as_text(param: dict[str, Any]) -> dict[str, Any]:
+    """Leave the backquotes out of the help, which the form draws as it is; in its Markdown, lines with code overlap."""
+    return param | {"description": param["description"].replace("`", "")}
 
 
 def _model_params() -> dict[str, dict[str, Any]]:
@@ -150,7 +150,7 @@ def _optional(flat: dict[str, Any]) -> dict[str, Any]:
 
 def _for_whom(name: str, flat: dict[str, Any], owners: list[type[ModelBase]]) -> str:
     types = [get_args(owner.model_fields["type"].annotation)[0] for owner in owners]
-    whom = "" if len(types) == len(TYPED_MODELS) else f" For {', '.join(f'`{each}`' for each in types)}."
+    whom = "" if len(types) == len(TYPED_MODELS) else f" ({', '.join(types)})"
     return TOLD.get(name, str(flat.get("description", ""))) + whom
 
 
