@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,19 @@ from airflow_provider_lmeval.errors import ManifestError, SpecError
 from airflow_provider_lmeval.hooks.settings import resolve
 from airflow_provider_lmeval.plan.batch import OPERATOR, BatchRules
 from airflow_provider_lmeval.plan.lmevaljob import (
+    Finding,
     SourceDocument,
-    Translation,
+    all_parts,
+    manifest_of,
+    named,
     read_documents,
     read_lmevaljob,
     write_lmevaljob,
 )
-from airflow_provider_lmeval.spec import EvalSpec
-from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobSettings
+from airflow_provider_lmeval.plan.lmevaljob.whole import PARTS
+from airflow_provider_lmeval.spec.text import Locate, with_lines
 
-CHECKING_INTERVAL_S = 10
-"""How often the operator looks at a job (``lmes-pod-checking-interval``)."""
 _SUFFIXES = (".yaml", ".yml", ".json")
-_PARTS = frozenset({"spec", "lmevaljob", "kubernetes", "poll_interval"})
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,11 @@ def _to_spec(source: _Source, *, everything: bool) -> str | None:
     found = read_lmevaljob(source.document.data, batch=_batch(), locate=source.document.locate)
     for warning in (*found.warnings, *(() if everything else found.beside_the_spec)):
         _tell("warning", source, str(warning))
-    data = _everything(found) if everything else found.spec.to_data()
+    data = found.spec.to_data()
+    if everything:
+        data, remarks = all_parts(found)
+        for remark in remarks:
+            _tell("note", source, str(remark))
     name = "/".join(filter(None, (found.job.namespace, found.job.name)))
     return f"# LMEvalJob {name}\n".replace(" \n", "\n") + _yaml(data)
 
@@ -111,31 +115,39 @@ def _passed_over(document: SourceDocument) -> str:
     return f"{document.kind}: passed over"
 
 
-def _everything(found: Translation) -> dict[str, Any]:
-    """Return all of a job, under the names of LMEvalOperator's arguments and of the job's settings."""
-    pod = found.pod.model_dump(mode="json", exclude_defaults=True)
-    parts = {"spec": found.spec.to_data(), "poll_interval": CHECKING_INTERVAL_S, "kubernetes": pod}
-    return parts | {"lmevaljob": found.job.to_data()}
-
-
 def _to_lmevaljob(source: _Source) -> str | None:
     data, batch = source.document.data, _batch()
     if source.document.is_lmevaljob:
         found = read_lmevaljob(data, batch=batch, locate=source.document.locate)
-        spec, job = found.spec, found.job
-        for warning in found.warnings:
-            _tell("warning", source, str(warning))
+        manifest = write_lmevaljob(found.spec, named(found.job, source.stem), batch=batch)
+        remarks: Sequence[Finding] = found.warnings
     elif isinstance(data, dict) and "kind" not in data:
-        whole = data if "spec" in data else {"spec": data}
-        if unknown := whole.keys() - _PARTS:
-            raise SpecError(f"unknown parts {', '.join(sorted(unknown))}; known are {', '.join(sorted(_PARTS))}")
-        spec, job = EvalSpec.parse(whole["spec"]), LMEvalJobSettings.parse(whole.get("lmevaljob") or {})
+        manifest, remarks = _written(source, batch)
     else:
         _tell("note", source, f"{source.document.kind}: passed over")
         return None
-    if not job.name and not job.generate_name and source.stem:
-        job = job.model_copy(update={"name": source.stem})
-    return _yaml(write_lmevaljob(spec, job, batch=batch))
+    for remark in remarks:
+        _tell("warning", source, str(remark))
+    return _yaml(manifest)
+
+
+def _written(source: _Source, batch: BatchRules) -> tuple[dict[str, Any], Sequence[Finding]]:
+    """Return the manifest of a spec, or of a job in all its parts.
+
+    :raises SpecError: with the lines of the file.
+    """
+    data = source.document.data
+    whole = data if "spec" in data else {"spec": data}
+    try:
+        return manifest_of(whole, source.stem, batch=batch)
+    except SpecError as error:
+        inside = ("spec",) if "spec" in data else ()
+        raise SpecError(with_lines(str(error), _locate(source.document, inside))) from None
+
+
+def _locate(document: SourceDocument, inside: tuple[str, ...]) -> Locate:
+    """Return what tells the line of a part, or of a field of the spec, whose messages leave out where the spec is."""
+    return lambda path: document.locate(path if path[:1] and path[0] in PARTS[1:] else (*inside, *path))
 
 
 def _yaml(data: Any) -> str:

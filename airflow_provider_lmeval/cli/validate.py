@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 
 import yaml
@@ -13,15 +14,26 @@ from airflow_provider_lmeval.errors import GateError, SpecError
 from airflow_provider_lmeval.gate.preflight import preflight
 from airflow_provider_lmeval.hooks.settings import Settings, resolve
 from airflow_provider_lmeval.plan import Problem, check
+from airflow_provider_lmeval.plan.lmevaljob import read_one
+from airflow_provider_lmeval.plan.lmevaljob.schema import KIND
 from airflow_provider_lmeval.spec import EvalSpec
+from airflow_provider_lmeval.spec.evaluation import read_text
+
+_MANIFEST = re.compile(rf"""^[\s{{,]*["']?kind["']?\s*:\s*["']?{KIND}\b""", re.MULTILINE)
 
 
 def read_spec(path: str) -> EvalSpec:
-    """Read a spec from a file, or from standard input for ``-``.
+    """Read a spec from a file, or from standard input for ``-``; from an LMEvalJob, what it says of one.
 
-    :raises SpecError: it cannot be read or is not valid.
+    :raises SpecError: it cannot be read or is not valid, with the lines of the text.
     """
-    return EvalSpec.from_yaml(sys.stdin.read()) if path == "-" else EvalSpec.from_file(path)
+    text = sys.stdin.read() if path == "-" else read_text(path)
+    if not _MANIFEST.search(text):
+        return EvalSpec.from_yaml(text)
+    found = read_one(text)
+    for warning in (*found.warnings, *found.beside_the_spec):
+        print(f"warning: {warning} [lmevaljob]", file=sys.stderr)
+    return found.spec
 
 
 def _backends(spec: EvalSpec, settings: Settings, backend: str | None) -> list[Problem]:

@@ -31,7 +31,7 @@ from airflow_provider_lmeval.spec.data import OwnData
 from airflow_provider_lmeval.spec.models import Model
 from airflow_provider_lmeval.spec.offline import Offline
 from airflow_provider_lmeval.spec.sources import TaskSource
-from airflow_provider_lmeval.spec.text import json_or_yaml
+from airflow_provider_lmeval.spec.text import json_or_yaml, locator, reason, with_lines
 from airflow_provider_lmeval.spec.unitxt import UnitxtArtifacts, UnitxtRecipe
 from airflow_provider_lmeval.spec.wording import describe
 
@@ -224,15 +224,18 @@ class EvalSpec(SpecModel):
     def from_yaml(cls, text: str) -> Self:
         """Read a spec from YAML or JSON.
 
-        :raises SpecError: not YAML, not a mapping, or not a valid spec.
+        :raises SpecError: not YAML, not a mapping, or not a valid spec: one line per problem, with the line of the text.
         """
         try:
             data = json_or_yaml(text)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise SpecError(f"the spec is not valid YAML: {error}") from None
+            raise SpecError(f"the spec is not valid YAML: {reason(error)}") from None
         if not isinstance(data, dict):
             raise SpecError(f"the spec must be a mapping with `model` and `tasks`, found {type(data).__name__}")
-        return cls.parse(data)
+        try:
+            return cls.parse(data)
+        except SpecError as error:
+            raise SpecError(with_lines(str(error), locator(text))) from None
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
@@ -240,11 +243,7 @@ class EvalSpec(SpecModel):
 
         :raises SpecError: the file cannot be read, or see :meth:`from_yaml`.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(f"cannot read the spec {str(path)!r}: {getattr(error, 'strerror', error)}") from None
-        return cls.from_yaml(text)
+        return cls.from_yaml(read_text(path))
 
     @classmethod
     def from_lmevaljob(cls, manifest: Mapping[str, Any] | str) -> EvalSpec:
@@ -291,3 +290,14 @@ class EvalSpec(SpecModel):
     def seeds(self) -> tuple[int | None, int | None, int | None, int | None]:
         """Seeds of Python, NumPy, torch and few-shot sampling."""
         return (self.seed,) * 4 if isinstance(self.seed, int) else self.seed
+
+
+def read_text(path: str | Path) -> str:
+    """Read a file.
+
+    :raises SpecError: it is not there, or no text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"cannot read the spec {str(path)!r}: {getattr(error, 'strerror', error)}") from None

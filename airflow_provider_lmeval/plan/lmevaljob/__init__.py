@@ -16,6 +16,7 @@ from airflow_provider_lmeval.plan.lmevaljob.documents import SourceDocument, rea
 from airflow_provider_lmeval.plan.lmevaljob.findings import Finding
 from airflow_provider_lmeval.plan.lmevaljob.outputs import oci_artifact
 from airflow_provider_lmeval.plan.lmevaljob.read import Translation, read_lmevaljob
+from airflow_provider_lmeval.plan.lmevaljob.whole import all_parts, manifest_of, named
 from airflow_provider_lmeval.plan.lmevaljob.write import write_lmevaljob
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ __all__ = [
     "SourceDocument",
     "Translation",
     "TranslationWarning",
+    "all_parts",
+    "manifest_of",
+    "named",
     "oci_artifact",
     "read_documents",
     "read_lmevaljob",

@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from airflow_provider_lmeval.errors import ManifestError
-from airflow_provider_lmeval.plan.lmevaljob.findings import Locate, Path
 from airflow_provider_lmeval.plan.lmevaljob.schema import KIND, MAX_BYTES, MAX_DEPTH, MAX_VALUES
+from airflow_provider_lmeval.spec.text import Locate, line_of
 
 MAX_STREAM_BYTES = 20 * MAX_BYTES
 """Longest text: a stream may hold many resources."""
@@ -89,10 +89,10 @@ def _resources(node: Any) -> Iterator[SourceDocument]:
         return
     items = data.get("items") if isinstance(data, dict) and str(data.get("kind", "")).endswith("List") else None
     if not isinstance(items, list):
-        yield SourceDocument(data, lambda path: _line(node, path))
+        yield SourceDocument(data, lambda path: line_of(node, path))
         return
     for index, item in enumerate(items):
-        yield SourceDocument(item, lambda path, index=index: _line(node, ("items", index, *path)))  # type: ignore[misc]
+        yield SourceDocument(item, lambda path, index=index: line_of(node, ("items", index, *path)))  # type: ignore[misc]
 
 
 def _refuse_double_keys(top: Any) -> None:
@@ -109,20 +109,3 @@ def _refuse_double_keys(top: Any) -> None:
                 left.append(value)
         elif isinstance(node, yaml.SequenceNode):
             left.extend(node.value)
-
-
-def _line(node: Any, path: Path) -> int | None:
-    """Return the line of a path, or that of the nearest part around it that exists."""
-    line = node.start_mark.line
-    for part in path:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == part), None)
-            if found is None:
-                break
-            line, node = found[0].start_mark.line, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line
-        else:
-            break
-    return int(line) + 1

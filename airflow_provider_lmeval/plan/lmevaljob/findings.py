@@ -6,15 +6,14 @@ Kubernetes names it (``spec.modelArgs[0].value``), with the line of the file whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airflow_provider_lmeval.errors import ManifestError
+from airflow_provider_lmeval.spec.text import Locate
 
 Path = tuple[str | int, ...]
 """Where a value stands in a manifest: keys and indices from the top."""
-Locate = Callable[[Path], int | None]
-"""Tells the line a path stands in, counted from 1."""
 
 
 def spelled(path: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_provider_lmeval.errors import SpecError
 from airflow_provider_lmeval.plan.batch import OPERATOR, BatchRules
-from airflow_provider_lmeval.plan.lmevaljob.findings import Finding, Findings, Locate, Path
+from airflow_provider_lmeval.plan.lmevaljob.findings import Finding, Findings, Path
 from airflow_provider_lmeval.plan.lmevaljob.metadata import read_metadata
 from airflow_provider_lmeval.plan.lmevaljob.pods import pod_settings, read_pod
 from airflow_provider_lmeval.plan.lmevaljob.recipes import modernised, read_tasks
@@ -26,6 +26,7 @@ from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobSettings
 from airflow_provider_lmeval.spec.models import TYPED_MODELS, OtherModel
 from airflow_provider_lmeval.spec.pod import PodSettings
+from airflow_provider_lmeval.spec.text import Locate
 
 _SPEC: Path = ("spec",)
 _ELSEWHERE = ("batch_size", "device")

@@ -13,6 +13,7 @@ from airflow_provider_lmeval.__main__ import main
 from airflow_provider_lmeval.cli.definition import get_lmeval_cli_commands
 from airflow_provider_lmeval.plan.lmevaljob import read_lmevaljob
 from airflow_provider_lmeval.spec import EvalSpec
+from airflow_provider_lmeval.spec.outputs import parse_outputs
 from tests.support.lmevaljobs import DATA, canonical, manifest
 
 
@@ -42,11 +43,45 @@ def test_with_all_nothing_is_lost_on_the_way_there_and_back(name, capsys, tmp_pa
     told = capsys.readouterr()
     assert "is no part of a spec" not in told.err
     (whole,) = documents(told.out)
-    assert set(whole) == {"spec", "poll_interval", "kubernetes", "lmevaljob"}
+    assert set(whole) - {"outputs"} == {"spec", "poll_interval", "kubernetes", "lmevaljob"}
     (tmp_path / "whole.yaml").write_text(told.out)
     assert main(["convert", str(tmp_path / "whole.yaml"), "--to", "lmevaljob"]) == 0
-    (back,) = documents(capsys.readouterr().out)
+    told = capsys.readouterr()
+    (back,) = documents(told.out)
     assert canonical(back) == canonical(manifest(name))
+    assert told.err == ""
+
+
+def test_with_all_an_oci_output_is_printed_with_the_connection_that_somebody_has_to_make(capsys) -> None:
+    assert main(["convert", str(DATA / "everything.yaml"), "--all"]) == 0
+    told = capsys.readouterr()
+    (whole,) = documents(told.out)
+    (output,) = parse_outputs(whole["outputs"])
+    assert (output.conn_id, output.repository, output.tag, output.verify_ssl) == ("oci", "org/results", "v1", False)
+    assert "note: " in told.err
+    assert "spec.outputs.oci: pushed by Airflow, it takes a connection 'oci'" in told.err
+
+
+def changed(whole: dict, part: str) -> str:
+    """Return the path of a change that a manifest has no place for."""
+    if part == "kubernetes":
+        whole["kubernetes"]["priority_class_name"] = "high"
+        return "kubernetes.priority_class_name"
+    if part == "poll_interval":
+        whole["poll_interval"] = 5
+        return "poll_interval"
+    whole["outputs"].append({"type": "mlflow", "conn_id": "mlflow"})
+    return "outputs[1]"
+
+
+@pytest.mark.parametrize("part", ["kubernetes", "poll_interval", "outputs"])
+def test_a_part_that_the_manifest_is_not_made_of_is_not_dropped_in_silence(part, capsys, tmp_path) -> None:
+    assert main(["convert", str(DATA / "everything.yaml"), "--all"]) == 0
+    (whole,) = documents(capsys.readouterr().out)
+    path = changed(whole, part)
+    (tmp_path / "whole.yaml").write_text(yaml.safe_dump(whole))
+    assert main(["convert", str(tmp_path / "whole.yaml"), "--to", "lmevaljob"]) == 0
+    assert f"whole.yaml: {path}: is not in the manifest" in capsys.readouterr().err
 
 
 def test_standard_input_is_read_for_a_dash(capsys) -> None:
@@ -99,11 +134,14 @@ def test_one_bad_job_does_not_keep_the_others_back(capsys, tmp_path) -> None:
         ("kind: Pod\n", "spec", "nothing to convert to spec"),
         ("model: {type: hf}\n", "spec", "a spec already; --to lmevaljob makes a manifest of it"),
         ("kind: [", "spec", "line 2: no valid YAML"),
-        ("model: {type: hf, pretrained: m}\ntasks: ['suite:standard']\n", "lmevaljob", "tasks[0]"),
+        ("model: {type: hf, pretrained: m}\ntasks: ['suite:standard']\n", "lmevaljob", "tasks[0] (line 2): "),
+        ("spec:\n  model: {type: hf, pretrained: m}\n  limit: 0\n  tasks: [a]\n", "lmevaljob", "limit (line 3): "),
+        ("spec: {model: {type: hf, pretrained: m}, tasks: [a]}\nkubernetes:\n  gpus: 1\n", "lmevaljob",
+         "kubernetes.gpus (line 3): "),
         ("spec: {}\njob: {}\n", "lmevaljob", "unknown parts job"),
         ("spec: {model: {type: hf, pretrained: m}, tasks: [a]}\nlmevaljob: {nam: x}\n", "lmevaljob", "lmevaljob.nam"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_converted_is_exit_status_2(text, to, words, capsys, tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text(text)
