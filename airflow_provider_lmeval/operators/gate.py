@@ -150,8 +150,9 @@ class LMEvalGateOperator(BaseOperator, BranchMixIn):
     def _unreadable(self, error: LMEvalError) -> Verdict:
         from airflow_provider_lmeval.gate import Outcome, Verdict
         from airflow_provider_lmeval.gate.verdict import Subject
+        from airflow_provider_lmeval.store.location import shown
 
-        named = Subject(run_id=evaluation_uri(self.candidate) or "unknown")
+        named = Subject(run_id=shown(evaluation_uri(self.candidate) or "unknown"))
         return Verdict(outcome=Outcome.ERROR, action="block", candidate=named, reasons=(str(error),))
 
     def _record(self, ti: Any, verdict: dict[str, Any]) -> None:

@@ -95,13 +95,16 @@ class LMEvalSensor(BaseSensorOperator):
     def resume(self, context: Any, event: dict[str, Any], handle: dict[str, Any] | None = None) -> Any:
         """Take over from the trigger."""
         # a task that was deferred by an earlier release has no handle here
+        known = Handle.parse(handle or self.handle)
+        if event.get("run_id", known.run_id) != known.run_id:
+            # SQLite gives a deleted trigger's id to the next one, so after a clear the old run's event may come here
+            self.log.info("that was about run %s; run %s is still waited for", event["run_id"], known.run_id)
+            return self.execute(context)
         if event["error"]:
             fail(BackendError(event["error"]))
         if event["timed_out"]:
             fail(BackendError(f"the run did not end within {self.timeout} s; it goes on"))
-        return self._conclude(
-            context, Handle.parse(handle or self.handle).after(event), Status.from_json(event["status"])
-        )
+        return self._conclude(context, known.after(event), Status.from_json(event["status"]))
 
     def _conclude(self, context: Any, handle: Handle, status: Status) -> dict[str, Any]:
         backend = self._backend(handle.backend)

@@ -15,17 +15,18 @@ class Unavailable(AbstractFileSystem):  # type: ignore[misc]
 
     protocol = PROTOCOL
 
-    def _refuse(self, path: str) -> NoReturn:
-        raise ConnectionRefusedError(f"the service for {path} is unavailable")
-
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
-        self._refuse(path)
+        _refuse()
 
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
-        self._refuse(path)
+        _refuse()
 
     def _open(self, path: str, *args: Any, **kwargs: Any) -> Any:
-        self._refuse(path)
+        _refuse()
+
+
+def _refuse() -> NoReturn:
+    raise ConnectionRefusedError("the service is unavailable")
 
 
 def register() -> None:

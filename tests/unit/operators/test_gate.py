@@ -88,9 +88,10 @@ def test_a_store_that_cannot_be_reached_may_be_there_at_the_next_try() -> None:
     unavailable.register()
     ctx = context()
     with pytest.raises(AirflowException, match=r"verdict ERROR: .*unavailable") as caught:
-        gate(candidate="unavailable://bucket/results/run").execute(ctx)
+        gate(candidate="unavailable://ada:hunter22@bucket/results/run").execute(ctx)
     assert not isinstance(caught.value, AirflowFailException)
     assert ctx["ti"].xcoms["return_value"]["outcome"] == "ERROR"
+    assert "hunter22" not in json.dumps(ctx["ti"].xcoms)
 
 
 def test_wrong_rules_are_found_when_the_dag_is_parsed(stored: str) -> None:

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_lmeval.errors import SpecError, UnknownTaskError
 from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
 from airflow_provider_lmeval.operators.running import REDEFERS
+from airflow_provider_lmeval.sensors.lmeval import LMEvalSensor
 from airflow_provider_lmeval.store import Store
 from airflow_provider_lmeval.triggers.lmeval import LMEvalTrigger
 from tests.support.context import context
@@ -195,6 +196,16 @@ async def test_an_event_about_another_run_does_not_end_this_one(scripted) -> Non
         task.resume(ctx, event=event, **deferral.kwargs)
     assert again.value.trigger.handle == deferral.trigger.handle
     assert task._backend().status(task._handle).state == "Running"
+
+
+async def test_nor_does_a_sensor_take_it_for_its_own(scripted) -> None:
+    ctx, conn_id = context(dag_id="foreign-event-sensor"), scripted(endless())
+    handle = operator(conn_id, wait_for_completion=False).execute(ctx)
+    sensor = LMEvalSensor(task_id="wait", handle=handle, lmeval_conn_id=conn_id)
+    event = {"run_id": "cleared-before", "status": None, "error": "run cleared-before: gone", "timed_out": False}
+    with pytest.raises(TaskDeferred) as again:
+        sensor.resume(context(), event=event, handle=handle)
+    assert again.value.trigger.handle == handle
 
 
 @pytest.fixture
