@@ -10,7 +10,7 @@ _PLACE = "Where results are kept: a path, an fsspec URL, or an ObjectStoragePath
 
 _OPTIONS: dict[str, tuple[str, str, str | None, str]] = {
     # key: (type, default, example, description); an empty default means "decided where it is used", as described
-    "backend": ("string", "local", "local", "Where evaluations run when neither operator nor connection says so."),
+    "backend": ("string", "local", "local", "Where evaluations run when the operator does not say so."),
     "results_uri": (
         "string",
         "",
@@ -184,15 +184,28 @@ def _config() -> dict[str, Any]:
     return {"lmeval": {"description": "LLM evaluation with lm-evaluation-harness.", "options": options}}
 
 
+_CHOICES = {
+    "backend": ("local", "kubernetes", "lmevaljob", "memory"),
+    "image_pull_policy": ("Always", "IfNotPresent", "Never"),
+}
+"""Settings of a few values, which the connection form offers as a list."""
+
+
 def _connection_fields() -> dict[str, Any]:
     return {
         key: {
             "label": label,
-            "description": _OPTIONS[key][3],
-            "schema": {"type": _JSON_TYPES.get(_OPTIONS[key][0], ["string", "null"])},
+            "description": _OPTIONS[key][3].replace("``", "").replace("*", ""),  # the form draws it as it is
+            "schema": {"type": _JSON_TYPES.get(_OPTIONS[key][0], ["string", "null"])} | _choice(key),
         }
         for key, label in _LABELS.items()
     }
+
+
+def _choice(key: str) -> dict[str, Any]:
+    if key not in _CHOICES:
+        return {}
+    return {"enum": [*_CHOICES[key], None], "values_display": {"null": "not set"}}
 
 
 def get_provider_info() -> dict[str, Any]:

@@ -57,6 +57,14 @@ def test_the_connection_s_hook_agrees_with_it():
     assert (hook.conn_type, hook.hook_name) == (connection["connection-type"], connection["hook-name"])
 
 
+def test_the_connection_form_offers_what_is_allowed_and_no_markup():
+    from airflow_provider_lmeval.hooks.lmeval import BACKENDS
+
+    fields = INFO["connection-types"][0]["conn-fields"]
+    assert fields["backend"]["schema"]["enum"] == [*BACKENDS, None]
+    assert not [name for name, field in fields.items() if set("`*") & set(field["description"])]
+
+
 @pytest.mark.parametrize("option", sorted(INFO["config"]["lmeval"]["options"]))
 def test_every_configuration_option_is_read_somewhere(option: str):
     from airflow_provider_lmeval.hooks.settings import Settings
