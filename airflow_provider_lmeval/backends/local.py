@@ -22,6 +22,7 @@ from pathlib import Path
 from airflow_provider_lmeval import wire
 from airflow_provider_lmeval.backends import driver_files, interpreter
 from airflow_provider_lmeval.backends.base import Backend, Handle
+from airflow_provider_lmeval.backends.hub_cache import check_cached
 from airflow_provider_lmeval.errors import BackendError, RunFailedError, RunNotFoundError, SpecError, WrongHostError
 from airflow_provider_lmeval.plan import Grants, Placement, Problem, check, plan_request, raise_errors, same_task
 from airflow_provider_lmeval.plan.data import task_directories
@@ -75,7 +76,8 @@ class LocalBackend(Backend):
         return Store(self.results_uri)
 
     def check(self, spec: EvalSpec, grants: Grants) -> list[Problem]:
-        problems = check(spec, grants, lm_eval_version=interpreter.probe(self.python).lm_eval)
+        version = interpreter.probe(self.python).lm_eval
+        problems = check(spec, grants, lm_eval_version=version) + check_cached(spec, grants, os.environ, version)
         problems += check_parallel(spec, self.gpu) if self.gpu else []
         raise_errors(problems)
         interpreter.check(self.python, spec.model.type)

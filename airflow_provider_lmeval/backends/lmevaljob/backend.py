@@ -28,6 +28,7 @@ from airflow_provider_lmeval.backends.lmevaljob.view import JOBS, RUN_LABEL, Job
 from airflow_provider_lmeval.errors import BackendError, ClusterError
 from airflow_provider_lmeval.plan import Grants, Problem, check, raise_errors
 from airflow_provider_lmeval.plan.batch import BatchRules
+from airflow_provider_lmeval.plan.lmevaljob import bucket_variables
 from airflow_provider_lmeval.results import EvalResult
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
@@ -83,7 +84,7 @@ class LMEvalJobBackend(Backend):
         return self.settings.namespace or self._namespace or self.cluster.namespace(self.cluster.extras())
 
     def check(self, spec: EvalSpec, grants: Grants) -> list[Problem]:
-        names = grants.env | frozenset(self.settings.env_secrets)
+        names = grants.env | frozenset(self.settings.env_secrets) | bucket_variables(self.settings)
         problems = check(spec, Grants(**{**vars(grants), "env": names}))
         raise_errors(problems)
         body(spec, self.settings, self.batch)

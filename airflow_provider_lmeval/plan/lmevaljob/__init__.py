@@ -16,6 +16,7 @@ from airflow_provider_lmeval.plan.lmevaljob.documents import SourceDocument, rea
 from airflow_provider_lmeval.plan.lmevaljob.findings import Finding
 from airflow_provider_lmeval.plan.lmevaljob.outputs import oci_artifact
 from airflow_provider_lmeval.plan.lmevaljob.read import Translation, read_lmevaljob
+from airflow_provider_lmeval.plan.lmevaljob.storage import bucket_variables
 from airflow_provider_lmeval.plan.lmevaljob.whole import all_parts, manifest_of, named
 from airflow_provider_lmeval.plan.lmevaljob.write import write_lmevaljob
 
@@ -28,6 +29,7 @@ __all__ = [
     "Translation",
     "TranslationWarning",
     "all_parts",
+    "bucket_variables",
     "manifest_of",
     "named",
     "oci_artifact",

@@ -103,6 +103,11 @@ def write_offline(spec: EvalSpec, job: LMEvalJobSettings, findings: Findings) ->
     return {"storage": (given or {}) | {"s3": _written(spec.offline.s3, job, findings)}}
 
 
+def bucket_variables(job: LMEvalJobSettings) -> frozenset[str]:
+    """Return the variables that a job takes from the Secrets of its bucket."""
+    return frozenset(VARIABLES.values()) if job.offline and job.offline.s3 else frozenset()
+
+
 def referenced(spec: EvalSpec) -> frozenset[str]:
     """Return the variables that a spec's bucket is in."""
     s3 = spec.offline.s3 if spec.offline else None

@@ -146,8 +146,9 @@ def _limit(spec: EvalSpec, findings: Findings) -> str | None:
 
 def _batch_size(spec: EvalSpec, batch: BatchRules, findings: Findings) -> str | None:
     """Return what the job asks for; a spec that names none leaves it to the operator's default."""
-    if spec.max_batch_size not in (None, batch.maximum):
-        findings.error(("max_batch_size",), f"the operator's maximum is {batch.maximum}, for all jobs; leave it out")
+    most = batch.maximum or OPERATOR.maximum
+    if spec.max_batch_size not in (None, most):
+        findings.error(("max_batch_size",), f"the operator's maximum is {most}, for all jobs; leave it out")
     if isinstance(spec.batch_size, int) and batch.maximum and spec.batch_size > batch.maximum:
         findings.error(("batch_size",), f"found {spec.batch_size}; the operator takes {batch.maximum} at most")
     return None if spec.batch_size is None else str(spec.batch_size)
