@@ -6,51 +6,16 @@ and has to arrive in the result.
 
 from __future__ import annotations
 
-import copy
 import json
-import time
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from airflow_provider_lmeval.backends.local import LocalBackend
-from airflow_provider_lmeval.plan import Grants
-from airflow_provider_lmeval.plan.lmevaljob import read_lmevaljob
-from airflow_provider_lmeval.results import EvalResult
-from airflow_provider_lmeval.spec import EvalSpec
-from airflow_provider_lmeval.wire import State
 from tests.support.endpoint import HangingEndpoint
-from tests.support.lmevaljobs import manifest
 from tests.support.recipes import TEMPLATE, card, write_rows
-from tests.support.tiny import FACTS, tiny_model, tiny_tasks
+from tests.support.tiny import FACTS, tiny_model
+from tests.support.translated import evaluated, on_tiny
 
 pytestmark = pytest.mark.driver
-
-Json = dict[str, Any]
-
-
-def on_tiny(name: str, **arguments: str) -> Json:
-    """Return a manifest with other model arguments; those not named stay."""
-    job = copy.deepcopy(manifest(name))
-    given = {item["name"]: item["value"] for item in job["spec"].get("modelArgs", [])} | arguments
-    job["spec"]["modelArgs"] = [{"name": key, "value": value} for key, value in given.items()]
-    return job
-
-
-def evaluated(job: Json, place: Path) -> tuple[EvalSpec, EvalResult]:
-    """Translate a job and evaluate it with the local backend; the tiny tasks lie in a directory of their own."""
-    spec = read_lmevaljob(job).spec.model_copy(update={"include_paths": (str(tiny_tasks()),), "device": "cpu"})
-    backend = LocalBackend(directory=place / "runs", results_uri=str(place / "results"))
-    granted = Grants(online=True, code_execution=True, data_roots=(str(place),))
-    handle = backend.submit(spec, "run-1", granted)
-    deadline = time.monotonic() + 120
-    while not State(backend.status(handle).state).ended:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    result = backend.collect(handle)
-    assert result.succeeded, result.message
-    return spec, result
 
 
 def test_the_offline_job_evaluates_without_network(tmp_path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from airflow_provider_lmeval.plan import Grants, Placement, plan_request
 from airflow_provider_lmeval.spec import EvalSpec
 from tests.support.tiny import COLOURS, FACTS, tiny_model
+from tests.support.translated import run_here
 from tests.support.worker import ROOT, environment, evaluate
 
 pytestmark = pytest.mark.driver
@@ -158,6 +159,29 @@ def test_a_file_on_another_machine_is_fetched_if_online_access_is_allowed(tmp_pa
             server.shutdown()
 
     assert worker.evaluation["tasks"]["colours"]["n_samples"] == {"original": 20, "effective": 2}
+
+
+def test_files_in_object_storage_are_read_with_the_keys_of_env(tmp_path, monkeypatch):
+    pytest.importorskip("s3fs", reason="needs s3fs")
+    from tests.support.s3 import Bucket
+
+    (tmp_path / "bucket").mkdir()
+    write(tmp_path / "bucket" / "colours.csv", table(THINGS))
+    write(tmp_path / "bucket" / "shots.csv", table(SHOTS))
+    monkeypatch.setenv("S3_KEY", "AKIAEXAMPLE")
+    monkeypatch.setenv("S3_SECRET", "very-secret-words")
+    with Bucket(
+        tmp_path / "bucket", name="evaluation", key="AKIAEXAMPLE", secret="very-secret-words", region="eu-1"
+    ) as s3:
+        shots = {"uri": "s3://evaluation/shots.csv"}
+        env = {"AWS_ACCESS_KEY_ID": {"env": "S3_KEY"}, "AWS_SECRET_ACCESS_KEY": {"env": "S3_SECRET"}}
+        env |= {"AWS_ENDPOINT_URL": s3.url, "AWS_DEFAULT_REGION": "eu-1"}
+        data = own(uri="s3://evaluation/colours.csv", num_fewshot=1, fewshot=shots)
+        result = run_here(EvalSpec.parse({**LIMITS, "data": [data], "allow_online": True, "env": env}), tmp_path)
+
+    assert sorted(s3.got) == ["colours.csv", "shots.csv"]
+    assert result.metric("colours", "acc").n == 20
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and b"very-secret-words" in path.read_bytes()] == []
 
 
 def test_the_example_of_the_documentation_runs(tmp_path):

@@ -18,7 +18,7 @@ from tests.support.lmevaljobs import minimal
 def test_a_converted_jobs_batch_sizes_are_the_operators_own(tmp_path: Path) -> None:
     found = read_lmevaljob(minimal())
     backend = LMEvalJobBackend(results_uri=str(tmp_path), settings=LMEvalJobRun.parse(found.job.to_data()))
-    assert backend.check(found.spec, Grants()) == []
+    assert {problem.level for problem in backend.check(found.spec, Grants())} <= {"warning"}
 
 
 def test_a_converted_bucket_needs_no_further_permission(tmp_path: Path) -> None:
