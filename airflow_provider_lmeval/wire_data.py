@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -178,15 +178,32 @@ def _document(task: OwnTask, row: Row) -> Document:
     }
     prompt = PLACEHOLDER.sub(lambda match: texts.get(match[1], match[0]), task.prompt)
     if task.output_type == GENERATE_UNTIL:
-        return {"prompt": prompt, "answer": _text(row, task.columns["answer"], numbers=True)}
+        if "answers" in task.columns:
+            return {"prompt": prompt, "answer": _answers(row, task.columns["answers"])}
+        return {"prompt": prompt, "answer": _text(row, task.columns["answer"], numbers=True).strip()}
     choices = _choices(row, task.columns["choices"])
     return {"prompt": prompt, "choices": choices, "answer": _label(task, row, choices)}
 
 
 def _cell(row: Row, column: str) -> Any:
-    if column not in row.values:
-        raise _FaultError(Fault(row.place, f"no column {column!r}; there are {', '.join(map(repr, row.values))}"))
-    return row.values[column]
+    """Return what a column holds, or the field of the object in it that a dotted path leads to."""
+    if column in row.values:
+        return row.values[column]
+    value: Any = row.values
+    for part in column.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            there = ", ".join(map(repr, _names(row.values)))
+            raise _FaultError(Fault(row.place, f"no column {column!r}; there are {there}"))
+        value = value[part]
+    return value
+
+
+def _names(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _names(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}"
 
 
 def _text(row: Row, column: str, *, numbers: bool = False) -> str:
@@ -208,23 +225,41 @@ def _as_text(row: Row, what: str, value: Any, *, numbers: bool) -> str:
 
 
 def _choices(row: Row, columns: str | list[str]) -> list[str]:
-    """Return the choices: a list in one column, or the cells of several; of these, the last may be empty."""
-    if isinstance(columns, str):
-        value, what = _list(row, columns), f"column {columns!r}"
-    else:
-        value, what = [_cell(row, column) for column in columns], "the choices"
-        while value and value[-1] in (None, ""):
-            value.pop()
-    choices = [_as_text(row, f"choice {index + 1}", item, numbers=True) for index, item in enumerate(value)]
+    choices, what = _several(row, columns, "choice")
     if len(choices) < 2:
         raise _FaultError(Fault(row.place, f"{what}: at least two choices are needed, found {len(choices)}"))
-    if len(set(choices)) < len(choices):
-        twice = next(choice for index, choice in enumerate(choices) if choice in choices[:index])
-        raise _FaultError(Fault(row.place, f"{what}: the choice {_short(twice)} is there twice"))
     return choices
 
 
-def _list(row: Row, column: str) -> list[Any]:
+def _answers(row: Row, columns: str | list[str]) -> list[str]:
+    """Return the answers that count as right, without the space around them that is not compared either."""
+    answers, what = _several(row, columns, "answer")
+    if not answers:
+        raise _FaultError(Fault(row.place, f"{what}: there is no answer"))
+    return answers
+
+
+def _several(row: Row, columns: str | list[str], each: str) -> tuple[list[str], str]:
+    """Return the texts of a list in one column, or of the cells of several, of which the last may be empty.
+
+    :param each: what one of them is called in messages.
+    """
+    if isinstance(columns, str):
+        value, what = _list(row, columns, each), f"column {columns!r}"
+    else:
+        value, what = [_cell(row, column) for column in columns], f"the {each}s"
+        while value and value[-1] in (None, ""):
+            value.pop()
+    texts = [_as_text(row, f"{each} {index + 1}", item, numbers=True) for index, item in enumerate(value)]
+    if each == "answer":
+        texts = [text.strip() for text in texts]
+    if len(set(texts)) < len(texts):
+        twice = next(text for index, text in enumerate(texts) if text in texts[:index])
+        raise _FaultError(Fault(row.place, f"{what}: the {each} {_short(twice)} is there twice"))
+    return texts, what
+
+
+def _list(row: Row, column: str, each: str) -> list[Any]:
     """Return the list in a cell; a CSV file can only hold it as JSON."""
     value = _cell(row, column)
     if isinstance(value, str):
@@ -235,7 +270,7 @@ def _list(row: Row, column: str) -> list[Any]:
                 Fault(row.place, f'column {column!r} has to hold a list such as ["yes", "no"], found {_short(value)}')
             ) from None
     if not isinstance(value, list):
-        raise _FaultError(Fault(row.place, f"column {column!r} has to hold a list of choices, found {_short(value)}"))
+        raise _FaultError(Fault(row.place, f"column {column!r} has to hold a list of {each}s, found {_short(value)}"))
     return value
 
 

@@ -21,6 +21,8 @@ def own_task(data: OwnData) -> OwnTask:
     columns: dict[str, Any] = data.columns.model_dump(mode="json", exclude_none=True)
     if chooses:
         columns.setdefault("choices", "choices")
+    elif data.columns.answers:
+        del columns["answer"]
     return OwnTask(
         name=data.name,
         output_type=data.output_type,

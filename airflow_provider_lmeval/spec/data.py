@@ -92,7 +92,7 @@ def check_uri(uri: str) -> None:
 
 
 class Columns(SpecModel):
-    """Which column holds what."""
+    """Which column holds what; `a.b` is the field `b` of the object in column `a`, unless a column is called so."""
 
     question: Column = "question"
     """The question."""
@@ -102,6 +102,8 @@ class Columns(SpecModel):
     """Multiple choice: the column with the list of choices, or one column for each; default `choices`."""
     answer: Column = "answer"
     """The right answer."""
+    answers: Column | Annotated[tuple[Column, ...], Field(min_length=2)] | None = None
+    """Generation, instead of `answer`: the column with the list of answers that count as right, or one column for each."""
 
 
 class OwnData(DataSource):
@@ -140,11 +142,19 @@ class OwnData(DataSource):
             raise ValueError(f"{', '.join(foreign)}: means nothing for output_type {self.output_type}; remove it")
         if not chooses and self.columns.choices:
             raise ValueError("columns.choices: means nothing for output_type generate_until; remove it")
+        if chooses and self.columns.answers:
+            raise ValueError("columns.answers: means nothing for output_type multiple_choice; remove it")
+        if self.columns.answers and "answer" in self.columns.model_fields_set:
+            raise ValueError("columns.answers and columns.answer: one of them says what is right; remove the other")
         if self.num_fewshot and not self.fewshot:
             raise ValueError("num_fewshot needs fewshot: examples from the tested questions would give away answers")
         allowed = METRICS[self.output_type]
         if unknown := [name for name in self.metrics if name not in allowed]:
             raise ValueError(f"metrics: {', '.join(unknown)}: {self.output_type} has {', '.join(allowed)}")
+        if self.columns.answers and set(self.metrics) - {"exact_match"}:
+            raise ValueError(
+                "metrics: with columns.answers only exact_match: lm-eval makes 1 of any other score above 0"
+            )
         return self
 
     @model_validator(mode="after")

@@ -132,6 +132,46 @@ def test_examples_come_from_their_own_file_and_are_part_of_the_version(evaluated
     assert (tasks["shots"]["num_fewshot"], tasks["colours"]["num_fewshot"]) == (2, 0)
 
 
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """One run over questions with two right answers, nested in JSON lines and Parquet, as columns in CSV."""
+    from pyarrow import Table, parquet
+
+    place = tmp_path_factory.mktemp("several")
+    nested = [{"item": {"thing": t}, "gold": {"text": [f"no {FACTS[t]}", FACTS[t]]}} for t in [*THINGS, *SHOTS]]
+    tested, shots = nested[: len(THINGS)], nested[len(THINGS) :]
+    parquet.write_table(Table.from_pylist(tested), place / "rows.parquet")
+    as_json = write(place / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in tested))
+    as_csv = write(place / "rows.csv", "thing,a,b\n" + "".join(f"{t},no {FACTS[t]},{FACTS[t]}\n" for t in THINGS))
+    examples = {"path": write(place / "shots.jsonl", "".join(json.dumps(row) + "\n" for row in shots))}
+    said = {"output_type": "generate_until", "max_gen_toks": 8, "prompt": PROMPT}
+    said |= {"columns": {"question": "item.thing", "answers": "gold.text"}}
+    flat = said | {"columns": {"question": "thing", "answers": ["a", "b"]}}
+    return run(
+        place,
+        said | {"name": "lines", "path": as_json},
+        said | {"name": "parquet", "path": str(place / "rows.parquet")},
+        flat | {"name": "csv", "path": as_csv},
+        said | {"name": "shots", "path": as_json, "num_fewshot": 1, "fewshot": examples},
+        log_samples=True,
+    )
+
+
+def test_any_of_several_answers_counts_whatever_the_format(several):
+    tasks = several.evaluation["tasks"]
+    scores = {name: tasks[name]["metrics"]["exact_match,none"] for name in ("lines", "parquet", "csv")}
+
+    assert scores["lines"]["value"] >= 0.85
+    assert scores["lines"] == scores["parquet"] == scores["csv"]
+    assert len({several.evaluation["fingerprint"]["tasks"][name]["version"] for name in scores}) == 1
+
+
+def test_an_example_shows_the_first_of_its_answers(several):
+    prompts = [row["arguments"]["gen_args_0"]["arg_0"] for row in several.rows("shots", "samples")]
+
+    assert all(any(f"the {thing}?\nA: no {FACTS[thing]}\n" in prompt for thing in SHOTS) for prompt in prompts)
+
+
 def test_bad_rows_are_named_by_line_before_the_model_is_loaded(tmp_path):
     rows = table(THINGS).replace("apple,", "apple,mauve ", 1).splitlines()
     rows += [rows[4], "too,few"]

@@ -166,6 +166,8 @@ def write_documents(documents: Iterable[Document], path: Path) -> None:
 
     rows = list(documents)
     types = {"prompt": pyarrow.string(), "choices": pyarrow.list_(pyarrow.string())}
-    types["answer"] = pyarrow.int64() if "choices" in rows[0] else pyarrow.string()
+    several = isinstance(rows[0]["answer"], list)
+    text = types["choices"] if several else types["prompt"]
+    types["answer"] = pyarrow.int64() if "choices" in rows[0] else text
     schema = pyarrow.schema([(name, types[name]) for name in rows[0]])
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema), path)

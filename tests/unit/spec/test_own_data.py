@@ -39,6 +39,13 @@ def refusal(**fields: Any) -> str:
         (SAID | {"answer_is": "text"}, "answer_is: means nothing"),
         (SAID | {"columns": {"choices": "c"}}, "columns.choices: means nothing"),
         (SAID | {"metrics": ["acc"]}, "generate_until has exact_match"),
+        (MINE | {"columns": {"answers": "a"}}, "columns.answers: means nothing for output_type multiple_choice"),
+        (SAID | {"columns": {"answers": "a", "answer": "b"}}, "columns.answers and columns.answer: one of them"),
+        (SAID | {"columns": {"answers": ["a"]}}, "columns.answers"),
+        (
+            SAID | {"columns": {"answers": "a"}, "metrics": ["exact_match", "chrf"]},
+            "with columns.answers only exact_match",
+        ),
         (MINE | {"num_fewshot": 2}, "num_fewshot needs fewshot"),
         (MINE | {"prompt": "Well?"}, "prompt: needs {question}"),
         (MINE | {"prompt": "{context} {question}"}, "{context} and columns.context need each other"),

@@ -55,6 +55,57 @@ def test_a_faulty_row_is_named_with_what_is_allowed(change: dict[str, Any], word
     assert words in fault
 
 
+SEVERAL = {"output_type": "generate_until", "columns": {"question": "q", "answers": "a"}}
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [
+        ("a", {"a": ["four", " 4 "]}),
+        ("a", {"a": '["four", 4]'}),
+        (["a", "b", "c"], {"a": "four", "b": 4, "c": ""}),
+        ("a.text", {"a": {"text": ["four", "4"], "start": [1, 2]}}),
+        ("a.text", {"a": {"text": "another"}, "a.text": ["four", "4"]}),
+    ],
+)
+def test_several_answers_are_a_list_or_columns_at_any_depth(columns: Any, row: dict[str, Any]) -> None:
+    given = task(output_type="generate_until", columns={"question": "q", "answers": columns})
+    (document,) = examine(given, rows({"q": "2 + 2?"} | row)).documents
+
+    assert document["answer"] == ["four", "4"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ([], "column 'a': there is no answer"),
+        (["4", ""], "answer 2 is empty"),
+        (["4", "4 "], "the answer '4' is there twice"),
+        ("four", 'a list such as ["yes", "no"]'),
+        ({"text": ["4"]}, "a list of answers"),
+    ],
+)
+def test_faulty_answers_are_named_by_line(answer: Any, words: str) -> None:
+    (fault,) = faults(task(**SEVERAL), {"q": "1 + 1?", "a": ["2"]}, {"q": "2 + 2?", "a": answer})
+
+    assert fault.startswith("line 2: ")
+    assert words in fault
+
+
+def test_an_answer_that_the_model_is_to_write_has_no_space_around_it() -> None:
+    given = task(output_type="generate_until", columns={"question": "q", "answer": "a"})
+
+    assert examine(given, rows({"q": "2 + 2?", "a": " 4\n"})).documents[0]["answer"] == "4"
+
+
+def test_a_path_that_leads_nowhere_is_answered_with_those_there_are() -> None:
+    given = task(columns=COLUMNS | {"question": "item.q"})
+
+    assert faults(given, GOOD | {"item": {"x": 1, "y": {"z": 2}}, "empty": {}}) == [
+        "line 1: no column 'item.q'; there are 'q', 'c', 'a', 'item.x', 'item.y.z', 'empty'"
+    ]
+
+
 def test_a_column_that_is_missing_is_named_with_those_there_are() -> None:
     assert faults(task(), {"question": "x", "c": ["a", "b"]}) == ["line 1: no column 'q'; there are 'question', 'c'"]
 
