@@ -20,6 +20,8 @@ SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "p
 """Formats by the ends of file names."""
 LONGEST_CELL = 10_000_000
 """Characters in one cell of a CSV file; a forgotten quotation mark makes the rest of the file one cell."""
+_SEPARATORS = {";": "semicolons", "\t": "tabs"}
+"""What spreadsheets put between cells where the comma is the decimal mark."""
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -164,6 +166,8 @@ def _header(record: tuple[str, list[str]] | Fault | None) -> list[str] | Fault:
     if isinstance(record, Fault):
         return record
     names = [name.strip() for name in record[1]]
+    if len(names) == 1 and (others := [word for mark, word in _SEPARATORS.items() if mark in names[0]]):
+        return Fault(record[0], f"one column, {names[0]!r}: cells are separated by {others[0]}; save them with commas")
     if len(set(names)) < len(names) or not all(names):
         return Fault(record[0], f"the header has to name each column once, found {', '.join(map(repr, names))}")
     return names

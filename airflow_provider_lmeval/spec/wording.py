@@ -19,6 +19,8 @@ _UNION_TAGS = frozenset(
     | {"int", "str", "constrained-str", "constrained-int", "constrained-float"}
 )
 """Parts of pydantic's locations that nobody has written."""
+_MEANT = {r"^/[^\x00]*$": "give an absolute path: a run works in a directory of its own"}
+"""What a pattern of ours means, where its letters say too little."""
 _OWN_WORDS = frozenset({"value_error", "missing"})
 """Kinds of errors whose message says all."""
 
@@ -52,7 +54,7 @@ def _told(item: ErrorDetails, model: type[BaseModel] | None) -> str | None:
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         types = item.get("ctx", {}).get("expected_tags") or ", ".join(_types(model, loc))
         return f"`type` says what it is, one of {types}" if types else None
-    return None
+    return _MEANT.get(item.get("ctx", {}).get("pattern", ""))
 
 
 def _suggestion(wanted: str, names: Iterable[str]) -> str:

@@ -26,7 +26,7 @@ def refusal(**fields: Any) -> str:
     [
         ({"name": "mine"}, "give one of path, uri and dataset, found none"),
         (MINE | {"uri": "s3://b/x.csv"}, "found path and uri"),
-        (MINE | {"path": "data/mine.csv"}, "path"),
+        (MINE | {"path": "data/mine.csv"}, "data.0.path: give an absolute path: a run works in a directory of its own"),
         (MINE | {"path": "/data/mine.xlsx"}, "format: cannot be told from the name"),
         (MINE | {"revision": "main"}, "revision: means nothing for a path"),
         ({"name": "mine", "dataset": "org/x", "sha256": "0" * 64}, "sha256: means nothing for a dataset"),

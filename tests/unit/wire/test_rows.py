@@ -75,6 +75,8 @@ def test_a_row_begins_on_its_first_line(tmp_path: Path) -> None:
         ("a,b\n1,\0\n", "line 2: contains a NUL character"),
         (b"a,\xff\n1,2\n", "line 1: byte 0xff"),
         ("a,b\r1,2\r", "not CSV"),
+        ("a;b\n1;2\n", "line 1: one column, 'a;b': cells are separated by semicolons; save them with commas"),
+        ("a\tb\n1\t2\n", "line 1: one column, 'a\\tb': cells are separated by tabs; save them with commas"),
     ],
 )
 def test_a_file_that_is_no_csv_is_a_fault(tmp_path: Path, content: bytes | str, words: str) -> None:
