@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from airflow_provider_lmeval.plan.lmevaljob.findings import Findings, Path
 from airflow_provider_lmeval.spec import EvalSpec
-from airflow_provider_lmeval.spec.evaluation import describe
 from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobSettings
 from airflow_provider_lmeval.spec.sources import GitSource
+from airflow_provider_lmeval.spec.wording import describe
 
 GIT: Path = ("spec", "taskList", "customTasks", "source", "git")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
