@@ -26,7 +26,7 @@ def told(path: str, capsys: pytest.CaptureFixture[str], command: str = "validate
     ("text", "words"),
     [
         (SPEC + "limit: 0\n", "limit (line 3): "),
-        (SPEC + "num_fewshots: 3\n", "num_fewshots (line 3): Extra inputs are not permitted"),
+        (SPEC + "num_fewshots: 3\n", "num_fewshots (line 3): there is no such field; did you mean num_fewshot?"),
         (SPEC + "env:\n  A: b\n  API_KEY: x\n", "env.API_KEY (line 5): looks like a credential"),
         (SPEC + "task_sources:\n- type: git\n  url: http://h/x\n", "task_sources.0.url (line 5): url: give an https URL"),
         (SPEC + "tasks: [hellaswag]\n", "line 3: the key 'tasks' is twice in one mapping; keep one"),
