@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_lmeval.operators.gate import LMEvalGateOperator
 from airflow_provider_lmeval.spec import EvalSpec
@@ -56,3 +57,16 @@ def test_results_that_are_none_are_refused(airflow: Airflow, trusty: TrustyAI, s
     found, error = play(airflow)
     assert found["reason"] == "Failed"
     assert error is not None
+
+
+@pytest.mark.parametrize("said", [None, "not json", results("/models/other")])
+def test_a_job_whose_results_are_refused_is_not_asked_again(
+    server: KubeServer, airflow: Airflow, trusty: TrustyAI, said: str | None
+) -> None:
+    trusty.script = JobScript(results=said)
+    _, error = play(airflow)
+    assert not isinstance(error, AirflowFailException)  # another try may find its own
+    trusty.script = JobScript(results=results())
+    found, error = play(airflow)
+    assert (error, found["reason"]) == (None, "Succeeded")
+    assert server.requests.count("create", "lmevaljobs") == 2
