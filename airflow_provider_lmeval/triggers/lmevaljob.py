@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_lmeval.backends import Backend, Handle
@@ -63,7 +62,7 @@ class LMEvalJobTrigger(WatchTrigger):
         from airflow_provider_lmeval.backends.lmevaljob.interpret import DEFAULT_LIMITS, status_of
 
         view, limits = cast("JobView", follower.view), self._limits or DEFAULT_LIMITS
-        return named(status_of(view, now=time.time(), limits=limits), Handle.parse(self.handle))
+        return named(status_of(view, now=follower.clock.now(), limits=limits), Handle.parse(self.handle))
 
     def _settled(self) -> bool:
         seen = self._seen

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_lmeval.backends.kubernetes.api import Answer, Api, Call
+from airflow_provider_lmeval.backends.kubernetes.clock import ServerClock
 from airflow_provider_lmeval.errors import ClusterError
 
 
@@ -19,6 +20,7 @@ class ScriptedApi(Api):
 
     objects: dict[str, Any] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
+    clock: ServerClock = field(default_factory=ServerClock)
 
     def patient(self, seconds: float) -> ScriptedApi:
         return self

@@ -173,9 +173,10 @@ class LMEvalJobBackend(Backend):
         job = JobRef.of(handle)
         if not job.name:
             return stored(handle)
-        view = remember(await look(api, job, handle.run_id), self._seen.get(job.uid), time.time())
+        found = await look(api, job, handle.run_id)
+        view = remember(found, self._seen.get(job.uid), api.clock.now())
         self._seen[job.uid] = view
-        return named(status_of(view, now=time.time(), limits=job.limits), handle)
+        return named(status_of(view, now=api.clock.now(), limits=job.limits), handle)
 
     def news(self, handle: Handle) -> list[str]:
         """Return the new lines of the operator's pod, as of the job that was seen last; why there are none, once."""

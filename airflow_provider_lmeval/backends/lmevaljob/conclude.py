@@ -5,8 +5,6 @@ The job may be gone by now, and then what the trigger saw last has to do.
 
 from __future__ import annotations
 
-import time
-
 from airflow_provider_lmeval.backends.kubernetes.api import Api
 from airflow_provider_lmeval.backends.lmevaljob.failure import cause_of, last_error, remedy
 from airflow_provider_lmeval.backends.lmevaljob.interpret import status_of
@@ -25,7 +23,8 @@ async def conclude(api: Api, job: JobRef, seen: JobView, run_id: str) -> EvalRes
     :param seen: the job as it was seen last.
     :raises RunFailedError: it has none; with what its log tells and what to do.
     """
-    found, now = await _read(api, job), time.time()
+    found = await _read(api, job)
+    now = api.clock.now()
     view = remember(JobView.of(found), seen, now) if found else seen.lost()
     before, status = status_of(seen, now=now, limits=job.limits), status_of(view, now=now, limits=job.limits)
     if found and status.reason == Reason.SUCCEEDED:

@@ -44,7 +44,7 @@ class JobView(ObjectView):
     :param bar: the last of its progress bars.
     :param scheduled: when it got its first pod.
 
-    What only a watcher knows, by its own clock, see :func:`remember`:
+    What only a watcher knows, see :func:`remember`:
 
     :param pending: since when it is new. :param queued: since when Kueue holds it.
     :param resumed: when Kueue let it go again. :param progressed: since when its progress bar stands still.

@@ -8,7 +8,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_lmeval.sensors.lmeval import LMEvalSensor
-from tests.kube import KubeServer
+from tests.kube import KubeServer, clock
 from tests.kube.custom import LMEVALJOBS
 from tests.kube.trustyai import JobScript, TrustyAI
 from tests.kube_backend.acts import Worker
@@ -211,3 +211,18 @@ def test_a_job_that_kueue_never_lets_go_is_given_up(server: KubeServer, airflow:
     assert found["cause"] == "unschedulable"
     assert "does its LocalQueue exist" in str(error)
     server.wait(lambda: not jobs(server))
+
+
+def test_a_server_whose_clock_is_behind_does_not_make_a_job_late(
+    server: KubeServer, airflow: Airflow, trusty: TrustyAI, shown: Shown
+) -> None:
+    trusty.script = JobScript(stays="New")
+
+    def end() -> None:
+        server.wait(lambda: "New: waiting for TrustyAI's operator" in shown.text)
+        name = jobs(server)[0]["metadata"]["name"]
+        trusty.end(name, NAMESPACE, state="Complete", reason="Succeeded", results=results())
+
+    with clock.slow(3600):
+        found, error = play(airflow, end)
+    assert (error, found["reason"]) == (None, "Succeeded")
