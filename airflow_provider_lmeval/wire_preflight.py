@@ -15,6 +15,7 @@ from airflow_provider_lmeval.errors import ProtocolError
 from airflow_provider_lmeval.wire import RETRYABLE, Cause, Document
 
 CHECKS: dict[str, str] = {
+    "packages": "Use an image that has the package, or another model type or precision.",
     "model-files": "Correct the path or name, mount the volume that holds it, or make it readable (`fs_group`).",
     "cache-files": "Warm the cache up with `LMEvalWarmupOperator`, or set `allow_online` and have it granted.",
     "tasks-load": "Correct the task that the message names, or where it is looked for.",

@@ -7,7 +7,7 @@ own, every file system read-only except the run's directory, and a user that own
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,39 @@ def test_a_run_without_network_evaluates_from_a_cache_it_cannot_write(warmed, tm
     (fetched,) = warmed.manifest.models.values()
     assert result.model.identity == fetched["commit"]
     assert sorted(path for path in warmed.cache.rglob("*")) == before
+
+
+def checks(result: EvalResult) -> dict[str, tuple[str, str]]:
+    report = (result.model_extra or {})["preflight"]
+    return {check["id"]: (check["finding"], check["found"]) for check in report["checks"]}
+
+
+GPU = {"device": "a slice 1g.5gb", "memory": 5 * 1024**3, "processes": 1}
+
+
+def test_a_preflight_without_network_finds_all_of_it_in_the_cache(warmed, tmp_path) -> None:
+    result, log = evaluated(tmp_path, replace(request(warmed.cache), preflight=GPU))
+    assert result.succeeded, (result.message, log)
+    found = checks(result)
+    assert found["model-files"] == ("ok", f"{MODEL} is there.")
+    assert found["cache-files"][0] == found["tokenizer-load"][0] == found["gpu-memory"][0] == "ok"
+    assert found["datasets-load"] == ("ok", "own_rows has 40 documents, hub_mc has 40 documents.")
+    assert result.tasks["hub_mc"].metrics == {}
+
+
+def test_a_preflight_with_network_knows_the_size_of_weights_it_does_not_download(tmp_path) -> None:
+    with Hub() as hub:
+        hub.add("models", MODEL, tiny_model())
+        environ = {"HF_ENDPOINT": hub.url, "HOME": str(tmp_path), "HF_HOME": str(tmp_path / "cache")}
+        container = Container(tmp_path / "container", environ)
+        asked = request(
+            tmp_path / "cache", tasks=["tiny_mc"], data=[], include_paths=[str(tiny_tasks())], allow_online=True
+        )
+        ended = container.finish(replace(asked, preflight=GPU))
+    result = EvalResult.from_json(container.run.result.read_bytes())
+    assert result.succeeded, (result.message, ended.stderr)
+    assert "for weights of 0.128 million parameters" in checks(result)["gpu-memory"][1]
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
 
 
 def test_what_was_never_fetched_is_named_before_anything_is_loaded(warmed, tmp_path) -> None:

@@ -82,7 +82,7 @@ def test_whatever_is_wrong_is_reported_at_once_with_its_remedy(tmp_path: Path, m
     cause, message = worker.failure
     assert (cause, message.splitlines()[0]) == (
         "bad_spec",
-        "3 of 9 checks failed: tasks-load, tokenizer-load, gpu-memory",
+        "3 of 10 checks failed: tasks-load, tokenizer-load, gpu-memory",
     )
     assert "there is no metric 'accurcy'" in message
     assert f"{model}: the tokenizer makes no token of a plain sentence; its files are missing." in message
@@ -128,16 +128,17 @@ def test_prompts_that_fit_no_template_and_documents_that_cannot_be_shared_are_fo
     assert found["gpu-memory"].found.endswith("not compared: the memory of NVIDIA-L4 is not known, set gpu.memory.")
 
 
-def test_a_cache_without_what_the_run_needs_ends_the_look_early(tmp_path: Path) -> None:
+def test_an_image_without_a_package_and_a_cache_without_the_model_end_the_look_early(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
-    worker = evaluate(
-        tmp_path / "run",
-        tiny_request(
-            "tiny_mc", preflight=L4, offline={"cache": str(tmp_path / "cache")}, model_args={"pretrained": "a/b"}
-        ),
-        LMEVAL_CACHE=str(tmp_path / "cache"),
+    offline = {"cache": str(tmp_path / "cache")}
+    model_args = {"pretrained": "a/b", "autogptq": True}
+    asked = tiny_request("tiny_mc", model="trtllm", preflight=L4, offline=offline, model_args=model_args)
+    worker = evaluate(tmp_path / "run", asked, LMEVAL_CACHE=offline["cache"])
+    found = checks(worker)
+    assert [check.id for check in found.values() if check.finding == "failed"] == ["packages", "cache-files"]
+    assert found["packages"].found.startswith(
+        "autogptq needs 'auto_gptq', model type trtllm needs 'tensorrt_llm', which"
     )
-    found = findings(worker)
-    assert (found["cache-files"], found["tasks-load"], found["tokenizer-load"]) == ("failed", "skipped", "skipped")
-    assert worker.failure[0] == "online_denied"
-    assert "lacks what it needs: model a/b" in worker.failure[1]
+    assert "lacks what it needs: model a/b" in found["cache-files"].found
+    assert {found[name].finding for name in ("tasks-load", "tokenizer-load", "gpu-memory")} == {"skipped"}
+    assert worker.failure[0] == "model_load"

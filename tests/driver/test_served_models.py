@@ -73,11 +73,11 @@ def test_a_preflight_asks_the_server_what_the_run_will(server: ServedModel, tmp_
     bad = evaluate(tmp_path / "bad", served_request(server.url("no-echo"), *TASKS, preflight=gpu))
     found = {each["id"]: each for each in good.evaluation["preflight"]["checks"]}
     assert {name for name, each in found.items() if each["finding"] == "ok"} == {
-        "tasks-load", "datasets-load", "tokenizer-load", "endpoint-answers"
+        "packages", "tasks-load", "datasets-load", "tokenizer-load", "endpoint-answers"
     }  # fmt: skip
     assert found["gpu-memory"]["found"] == "the model is served."
     assert bad.failure[0] == "bad_spec"
-    assert bad.failure[1].startswith("1 of 9 checks failed: endpoint-answers")
+    assert bad.failure[1].startswith("1 of 10 checks failed: endpoint-answers")
     assert "ignores echo" in bad.failure[1]
 
 

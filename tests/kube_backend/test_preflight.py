@@ -123,7 +123,7 @@ def test_a_real_preflight_that_fails_ends_the_task_for_good_and_no_gpu_was_asked
     task, ctx = airflow.operator(spec=wrong, kubernetes=GPU), context()
     deferral = defer(task, ctx)
     with pytest.raises(
-        AirflowFailException, match="no GPU was asked for: model_load: 1 of 9 checks failed: model-files"
+        AirflowFailException, match="no GPU was asked for: model_load: 1 of 10 checks failed: model-files"
     ):
         finish(task, ctx, deferral, fire(deferral))
     summary = ctx["ti"].xcoms["return_value"]
@@ -322,6 +322,17 @@ def test_a_preflight_that_is_evicted_says_nothing_about_the_run(server: KubeServ
         finish(task, ctx, deferral, fire(deferral))
     assert not isinstance(caught.value, AirflowFailException)
     assert created(server) == 1
+
+
+def test_one_that_finds_no_node_says_why_and_is_tried_again(server: KubeServer, airflow: Airflow) -> None:
+    server.faults.never_schedule()
+    task, ctx = airflow.operator(kubernetes=GPU | {"scheduling_timeout": 0.5}), context()
+    deferral = defer(task, ctx)
+    with pytest.raises(AirflowException, match="no GPU was asked for: unschedulable: ") as caught:
+        finish(task, ctx, deferral, fire(deferral))
+    assert not isinstance(caught.value, AirflowFailException)
+    assert (created(server), server.requests.count("list", "events")) == (1, 1)
+    gone(server)
 
 
 def test_an_image_whose_driver_knows_no_preflight_is_told_apart(server: KubeServer, airflow: Airflow) -> None:

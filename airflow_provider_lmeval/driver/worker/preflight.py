@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sized
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ from airflow_provider_lmeval.wire_preflight import Check, Finding, Report
 
 NO_DEVICES = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
 """A pod without a GPU may stand on a node with some, which its runtime shows to everybody."""
+_BY_TYPE = {"vllm": "vllm", "vllm-vlm": "vllm", "sglang": "sglang", "trtllm": "tensorrt_llm"}
+_BY_ARGUMENT = {
+    "peft": "peft", "load_in_4bit": "bitsandbytes", "load_in_8bit": "bitsandbytes", "gptqmodel": "gptqmodel",
+    "autogptq": "auto_gptq",
+}  # fmt: skip
+"""Packages that lm-eval imports when it loads a model, by model type and by model argument; its ``hf`` is always there."""
 _OF_DATA = frozenset({Cause.DATASET, Cause.ONLINE_DENIED, Cause.STORAGE})
 """Causes with which loading tasks fails when the tasks themselves are right."""
 _PLACES = ("model-files", "cache-files")
@@ -63,6 +70,7 @@ class Preflight(Job):
 
     def _looks(self) -> Iterator[Look]:
         loads, asks, reads = Phase.LOADING_MODEL, Phase.CHECKING_ENDPOINT, Phase.LOADING_TASKS
+        yield "packages", loads, self._packages, ()
         yield "model-files", loads, self._model_files, ()
         yield "cache-files", Phase.PREPARING, self._cache_files, ()
         yield "tasks-load", reads, self._tasks, ("cache-files",)
@@ -90,6 +98,14 @@ class Preflight(Job):
             return Check(id=name, finding=Finding.FAILED, found=found, cause=cause)
 
     # -- the checks, in order
+
+    def _packages(self) -> str:
+        asked = self._request
+        wanted = {_BY_ARGUMENT[name]: name for name in _BY_ARGUMENT if asked.model_args.get(name)}
+        wanted |= {_BY_TYPE[asked.model]: f"model type {asked.model}"} if asked.model in _BY_TYPE else {}
+        if missing := [f"{why} needs {name!r}" for name, why in wanted.items() if find_spec(name) is None]:
+            raise RunFailedError(f"{', '.join(missing)}, which the evaluation's Python does not have", Cause.MODEL_LOAD)
+        return f"{', '.join(wanted)} found" if wanted else "nothing beyond lm-eval's own is needed"
 
     def _model_files(self) -> str:
         permissions.check_model_code(self._request)

@@ -252,6 +252,9 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
         store = context.get("task_state_store")
         if cause == Cause.OUT_OF_MEMORY and store is not None:
             store.set(OUT_OF_MEMORY_KEY, self._out_of_memory(context) + 1)
+        self._tell_events(pods, handle, cause)
+
+    def _tell_events(self, pods: KubernetesBackend, handle: Handle, cause: str | None) -> None:
         pod = PodRef.of(handle)
         if pod.name and (self.log_events_on_failure or cause in CLUSTER_CAUSES):
             try:

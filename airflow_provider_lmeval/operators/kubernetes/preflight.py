@@ -106,6 +106,7 @@ def after_preflight(
         _judge(operator, context, pods, handle, status, found)
     except LMEvalError as error:
         push_failure(context, pods, handle, status, error)
+        operator._tell_events(pods, handle, status.cause)
         operator._clean_up(pods, handle, found.view, succeeded=False)
         fail(error)
     operator._clean_up(pods, handle, found.view, succeeded=True)
