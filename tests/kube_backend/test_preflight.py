@@ -202,6 +202,15 @@ def test_where_it_is_not_wanted_or_no_gpu_is_the_run_begins_at_once(
     assert [view.split()[0] for view in asked(server)] == ["run"]
 
 
+@pytest.mark.usefixtures("passing")
+def test_a_spec_whose_templates_say_something_else_each_time_is_told(airflow: Airflow, said: Said) -> None:
+    ctx = context()
+    deferral = defer(airflow.operator(kubernetes=GPU), ctx)
+    with pytest.raises(TaskDeferred):
+        finish(airflow.operator(kubernetes=GPU, spec=spec(limit=3)), ctx, deferral, fire(deferral))
+    assert "this is not the spec that was looked at" in said
+
+
 # -- other tries
 
 

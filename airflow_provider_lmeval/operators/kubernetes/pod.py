@@ -199,9 +199,7 @@ class EvalPodOperator(RunsEvaluation, KubernetesPodOperator):
         self, context: Any, handle: Handle, status: Status, event: Mapping[str, Any] | None = None
     ) -> Handle:
         """Take over from a preflight: start the run if it may begin, else raise why it must not."""
-        after_preflight(self, context, handle, status, event)
-        self._passed = True
-        return self.submit(context)
+        return after_preflight(self, context, handle, status, event)
 
     def finish(self, context: Any, handle: Handle, status: Status, event: Mapping[str, Any] | None = None) -> Any:
         """Show the log, collect the result, remove the pod, and return the scores or raise why there are none.

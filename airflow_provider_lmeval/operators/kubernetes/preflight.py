@@ -91,8 +91,8 @@ def _described(operator: EvalPodOperator, context: Any, prepared: Prepared, give
 
 def after_preflight(
     operator: EvalPodOperator, context: Any, handle: Handle, status: Status, event: Mapping[str, Any] | None
-) -> None:
-    """Show what a preflight has found, and remove its pod.
+) -> Handle:
+    """Show what a preflight has found, remove its pod, and start the run.
 
     :param handle: of the preflight. :param status: its last. :param event: of the trigger, if there was one.
     :raises AirflowException: the run would fail, or nobody knows.
@@ -110,6 +110,11 @@ def after_preflight(
         operator._clean_up(pods, handle, found.view, succeeded=False)
         fail(error)
     operator._clean_up(pods, handle, found.view, succeeded=True)
+    operator._passed = True
+    run = operator.submit(context)
+    if run.run_id != handle.precedes:
+        operator.log.warning("this is not the spec that was looked at: its templates say something else each time")
+    return run
 
 
 def _judge(
