@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 from airflow.sdk.execution_time import task_runner
+from kubernetes.client import models as k8s
 
 from airflow_provider_lmeval.backends.kubernetes.reap import orphans
 from airflow_provider_lmeval.backends.kubernetes.view import PodView
 from airflow_provider_lmeval.operators.kubernetes.pod import EvalPodOperator
 from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
 from airflow_provider_lmeval.plan.names import preflight_id
-from airflow_provider_lmeval.plan.pod import PREFLIGHT_OF
+from airflow_provider_lmeval.plan.pod import PREFLIGHT_OF, QUEUE
 from airflow_provider_lmeval.wire import Cause
 from airflow_provider_lmeval.wire_preflight import CHECKS, Check, Finding, Report
 from tests.kube import KubeServer, Script
@@ -209,6 +210,17 @@ def test_a_spec_whose_templates_say_something_else_each_time_is_told(airflow: Ai
     with pytest.raises(TaskDeferred):
         finish(airflow.operator(kubernetes=GPU, spec=spec(limit=3)), ctx, deferral, fire(deferral))
     assert "this is not the spec that was looked at" in said
+
+
+@pytest.mark.usefixtures("passing")
+def test_devices_and_queues_of_ones_own_pod_are_seen_and_left_to_the_run(server: KubeServer, airflow: Airflow) -> None:
+    resources = k8s.V1ResourceRequirements(limits={"nvidia.com/gpu": "1", "memory": "64Gi"})
+    own = {"container_resources": resources, "labels": {QUEUE: "gpus"}, "on_finish_action": "keep_pod"}
+    passed(airflow, context(), kubernetes=own)
+    look, run = sorted(server.pods(NAMESPACE), key=lambda pod: LOOKS not in pod["metadata"]["labels"])
+    assert look["spec"]["containers"][0]["resources"]["limits"] == {"memory": "4Gi"}
+    assert run["spec"]["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": "1", "memory": "64Gi"}
+    assert [pod["metadata"]["labels"].get(QUEUE) for pod in (look, run)] == [None, "gpus"]
 
 
 # -- other tries

@@ -51,7 +51,8 @@ def main(directory: str, rank: int = 0) -> int:
             job = Job(request, RunDir(Path(directory)), events, redactor, ranks)
             job.run()
     except BaseException as error:  # noqa: BLE001 - whatever it was, the last event has to say so
-        sys.stderr.write(redactor.text("".join(traceback.format_exception(error))))
+        if not (isinstance(job, Preflight) and isinstance(error, RunFailedError)):  # which has told what it has found
+            sys.stderr.write(redactor.text("".join(traceback.format_exception(error))))
         cause, message = classify(error, job.phase if job else Phase.PREPARING)
         if ranks and cause is not Cause.CANCELLED:
             ranks.settle()
