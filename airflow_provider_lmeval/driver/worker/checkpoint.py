@@ -64,11 +64,13 @@ def read_checkpoint(request: Request) -> Checkpoint | None:
 def _from_hub(name: str, below: str, revision: str | None) -> Path | None:
     """Return where the cache has the model's configuration; it is fetched if it may be. None: the model has none."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import RemoteEntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     try:
         return Path(hf_hub_download(name, "/".join(filter(None, (below, CONFIG))), revision=revision)).parent
-    except RemoteEntryNotFoundError:
+    except LocalEntryNotFoundError:  # the cache lacks it, and nobody could be asked
+        raise
+    except EntryNotFoundError:
         return None
 
 
