@@ -60,7 +60,6 @@ PASSED_THROUGH = (
 )
 LISTING_BYTES = 8 * 1024 * 1024
 """Of the names in one directory and below: a few trees that contain each other many times list files without end."""
-MEMORY_BYTES = 2 * 1024**3
 _SAID_CHARACTERS = 2000
 _MISSING = ("couldn't find remote ref", "not our ref", "unadvertised object")
 _MALFORMED = "fsck error"
@@ -73,11 +72,13 @@ class Limits:
 
     :param fetched_bytes: what a fetch may bring. :param file_bytes: what one file may have.
     :param seconds: until it has to have ended; as many seconds of a processor at most.
+    :param memory_bytes: of address space, beside the files that it maps.
     """
 
     fetched_bytes: int
     file_bytes: int
     seconds: int
+    memory_bytes: int = 2 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ class Repository:
                 stderr=errors,
                 check=False,
                 timeout=self._limits.seconds,
-                preexec_fn=_limited(most, self._limits.seconds),
+                preexec_fn=_limited(most, self._limits),
             ).returncode
         except FileNotFoundError:
             raise RunFailedError(
@@ -223,17 +224,17 @@ def _readable(said: bytes) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def _limited(file_bytes: int, seconds: int) -> Callable[[], None]:
+def _limited(file_bytes: int, limits: Limits) -> Callable[[], None]:
     """Return a ``preexec_fn`` that lowers the kernel's limits for a command and all that it starts."""
     wanted = {
         resource.RLIMIT_FSIZE: file_bytes,
-        resource.RLIMIT_AS: MEMORY_BYTES + file_bytes,
-        resource.RLIMIT_CPU: seconds,
+        resource.RLIMIT_AS: limits.memory_bytes + file_bytes,
+        resource.RLIMIT_CPU: limits.seconds,
     }
-    limits = [(kind, _at_most(most, resource.getrlimit(kind)[1])) for kind, most in wanted.items()]
+    lowered = [(kind, _at_most(most, resource.getrlimit(kind)[1])) for kind, most in wanted.items()]
 
     def lower() -> None:
-        for kind, most in limits:
+        for kind, most in lowered:
             resource.setrlimit(kind, (most, most))
 
     return lower

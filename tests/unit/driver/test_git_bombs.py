@@ -134,6 +134,18 @@ def test_a_name_that_is_no_name_of_a_file_is_refused(served: Served, tmp_path: P
     assert refusal(tmp_path, request(served, url))[0] == "bad_spec"
 
 
+def test_git_has_no_more_memory_than_it_is_given(served: Served, tmp_path: Path) -> None:
+    def fetch(name: str, memory_bytes: int) -> None:
+        (tmp_path / name).mkdir()
+        repository = Repository(tmp_path / name / "repository.git", Limits(16 * LIMIT, LIMIT, 60, memory_bytes))
+        repository.fetch(url, "main")
+
+    url = offered(served, "small.git", lambda at: write_tree(at, {"a": (FILE, write_blob(at, b"a"))}))
+    fetch("enough", 2 * 1024**3)
+    with pytest.raises(RunFailedError):
+        fetch("too little", 8 * 1024**2)
+
+
 def test_a_server_with_very_much_to_say_is_quoted_briefly_and_without_control_characters(
     served: Served, tmp_path: Path
 ) -> None:
