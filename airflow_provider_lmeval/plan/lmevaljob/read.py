@@ -72,18 +72,26 @@ class Translation:
     :param job: the rest, for the backend ``lmevaljob`` and for writing the manifest again.
     :param pod: what our own pods can take over of it, for the backend ``kubernetes``.
     :param warnings: fields without an equal, each named.
+    :param locate: tells the line of a path, if the text is known.
     """
 
     spec: EvalSpec
     job: LMEvalJobSettings
     pod: PodSettings
     warnings: tuple[Finding, ...] = field(default=())
+    locate: Locate | None = field(default=None, compare=False, repr=False)
 
     @property
     def beside_the_spec(self) -> tuple[Finding, ...]:
         """The fields that only ``job`` holds: who takes the spec alone goes without them."""
-        told = "is no part of a spec; it is in the job's settings"
-        return tuple(Finding(_BESIDE[name], told) for name in self.job.to_data() if name in _BESIDE)
+        return tuple(self._beside(name) for name in self.job.to_data() if name in _BESIDE)
+
+    def _beside(self, name: str) -> Finding:
+        path = _BESIDE[name]
+        line = self.locate(tuple(path.split("."))) if self.locate else None
+        if name == "offline" and self.spec.offline:
+            return Finding(path, "its claim and Secrets are no part of a spec; they are in the job's settings", line)
+        return Finding(path, "is no part of a spec; it is in the job's settings", line)
 
 
 def read_lmevaljob(
@@ -109,7 +117,7 @@ def read_lmevaljob(
         findings.check()
         raise
     pod = pod_settings(checked, findings)
-    return Translation(spec, settings, pod, tuple(findings.warnings))
+    return Translation(spec, settings, pod, tuple(findings.warnings), locate)
 
 
 def _checked(manifest: Mapping[str, Any], findings: Findings) -> dict[str, Any]:

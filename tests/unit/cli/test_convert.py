@@ -26,8 +26,8 @@ def test_a_job_becomes_a_spec_that_can_be_read(capsys) -> None:
     told = capsys.readouterr()
     assert EvalSpec.from_yaml(told.out) == read_lmevaljob(manifest("mistral-full")).spec
     assert "# LMEvalJob private-ai-demo/eval-mistral-full" in told.out
-    assert "spec.outputs: is no part of a spec; it is in the job's settings" in told.err
-    assert "metadata.name: is no part of a spec" in told.err
+    assert "spec.outputs (line 34): is no part of a spec; it is in the job's settings" in told.err
+    assert "metadata.name (line 5): is no part of a spec" in told.err
 
 
 def test_a_kustomize_stream_gives_a_document_per_job_and_names_what_it_passes_over(capsys) -> None:

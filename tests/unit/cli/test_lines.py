@@ -52,7 +52,7 @@ def test_validate_reads_a_manifest_and_checks_what_it_says(capsys) -> None:
     assert main(["validate", str(DATA / "offline.yaml")]) == 0
     out, err = capsys.readouterr()
     assert "valid, content hash" in out
-    assert "warning: spec.outputs: is no part of a spec; it is in the job's settings [lmevaljob]" in err
+    assert "warning: spec.outputs (line 21): is no part of a spec; it is in the job's settings [lmevaljob]" in err
 
 
 LIST = """apiVersion: v1
