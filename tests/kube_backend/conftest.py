@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_lmeval.backends import Handle
 from airflow_provider_lmeval.operators.lmeval import LMEvalOperator
@@ -26,6 +27,7 @@ from tests.kube_backend.hurry import hurried
 from tests.support.certificates import Authority
 from tests.support.context import TaskInstance
 from tests.support.tiny import tiny_model, tiny_tasks
+from tests.unit.triggers.conftest import Supervisor
 
 IMAGE = "localhost/lmeval:test"
 BARE = "localhost/lm-eval-only:test"
@@ -152,6 +154,19 @@ def hurry() -> Iterator[None]:
 @pytest.fixture
 def endless(server: KubeServer) -> None:
     server.script(Script())
+
+
+@pytest.fixture
+def supervisor() -> Iterator[Supervisor]:
+    """The triggerer's supervisor, which knows the task's state."""
+    before = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    found = Supervisor("deferred")
+    task_runner.SUPERVISOR_COMMS = found  # type: ignore[assignment]
+    yield found
+    if before is None:
+        del task_runner.SUPERVISOR_COMMS
+    else:
+        task_runner.SUPERVISOR_COMMS = before
 
 
 @pytest.fixture

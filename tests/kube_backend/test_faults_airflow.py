@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -13,32 +13,17 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.sdk.exceptions import TaskDeferralTimeout
-from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_lmeval.triggers.pod import EvalPodTrigger
 from tests.kube import KubeServer, Script
 from tests.kube_backend.acts import SCORES, Act, Ended, Worker, created, gone, play, stored, succeeded
 from tests.kube_backend.conftest import NAMESPACE, Airflow, context, defer, documented, finish, fire, handle_of
 from tests.support.context import TaskInstance
-from tests.unit.triggers.conftest import Supervisor
 
 
 @pytest.fixture(autouse=True)
 def endless(server: KubeServer) -> None:
     server.script(Script())
-
-
-@pytest.fixture
-def supervisor() -> Iterator[Supervisor]:
-    """The triggerer's supervisor, which knows the task's state."""
-    before = getattr(task_runner, "SUPERVISOR_COMMS", None)
-    found = Supervisor("deferred")
-    task_runner.SUPERVISOR_COMMS = found  # type: ignore[assignment]
-    yield found
-    if before is None:
-        del task_runner.SUPERVISOR_COMMS
-    else:
-        task_runner.SUPERVISOR_COMMS = before
 
 
 # -- a trigger that moves

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_lmeval.triggers.pod import EvalPodTrigger
 from tests.kube import KubeServer, Script
 from tests.kube_backend.conftest import NAMESPACE, Airflow, context, defer, handle_of
 from tests.support.context import TaskInstance
 from tests.unit.triggers.conftest import Supervisor
-
-
-@pytest.fixture
-def supervisor() -> Iterator[Supervisor]:
-    """The triggerer's supervisor, which knows the task's state."""
-    before = getattr(task_runner, "SUPERVISOR_COMMS", None)
-    found = Supervisor("deferred")
-    task_runner.SUPERVISOR_COMMS = found  # type: ignore[assignment]
-    yield found
-    if before is None:
-        del task_runner.SUPERVISOR_COMMS
-    else:
-        task_runner.SUPERVISOR_COMMS = before
 
 
 def trigger(server: KubeServer, airflow: Airflow, **kubernetes: Any) -> EvalPodTrigger:
