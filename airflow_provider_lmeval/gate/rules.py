@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, model
 from pydantic_core import ErrorDetails
 
 from airflow_provider_lmeval.errors import GateError
-from airflow_provider_lmeval.gate.rulesets import ready
+from airflow_provider_lmeval.gate.rulesets import NO_REGRESSION, ready
 from airflow_provider_lmeval.gate.stats.levels import CONFIDENCE
 from airflow_provider_lmeval.results.wording import place, problem, suggest
 from airflow_provider_lmeval.spec.base import SpecModel
@@ -219,6 +219,8 @@ def _own(found: list[ErrorDetails]) -> Iterable[ErrorDetails]:
 
 def _line(item: ErrorDetails) -> str:
     """Return the line for one problem; a misspelt field gets the fields there are."""
+    if item["type"] == "too_short" and item["loc"] == ("rules",):
+        return f"rules: there is none, so the gate would check nothing; give some, or a ready set such as {NO_REGRESSION!r}"
     if item["type"] != "extra_forbidden":
         return problem(item)
     fields = Rule.model_fields if len(item["loc"]) > 1 else RuleSet.model_fields

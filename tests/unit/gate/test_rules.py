@@ -68,7 +68,7 @@ def rule(**changes):
         (rule(min_samples=0), "min_samples"),
         (rule(task=""), "task"),
         ([{"metric": "acc", "floor": 0.5}], r"rules\[0\]\.task: Field required"),
-        ([], "at least 1"),
+        ([], "the gate would check nothing"),
         ({}, "rules: Field required"),
         ({"rules": rule(), "on_inconclusive": "pass"}, "on_inconclusive"),
         ("floor: 0.5", "there is no rule set 'floor: 0.5'"),
@@ -146,5 +146,5 @@ def test_rules_that_are_wrong_are_not_also_said_to_be_too_few():
         "rules[0].flor: there is no such field; did you mean 'floor'?",
         "confidence: Input should be less than 1 (found 2)",
     ]
-    with pytest.raises(GateError, match=r"rules: .* at least 1"):
+    with pytest.raises(GateError, match="the gate would check nothing"):
         RuleSet.parse([])
