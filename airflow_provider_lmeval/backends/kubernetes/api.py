@@ -226,6 +226,16 @@ class Api:
             raise ClusterError(f"no answer from Kubernetes to {call.method} {call.path}: {reason}") from error
 
 
+async def lines(content: Any) -> AsyncIterator[bytes]:
+    """Yield the lines of a body as they come, without empty ones."""
+    rest = b""
+    async for chunk in content.iter_any():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            if line:
+                yield line
+
+
 def _pods(namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/pods"
 

@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
-from airflow_provider_lmeval.backends.kubernetes.api import Api, Call
+from airflow_provider_lmeval.backends.kubernetes.api import Api, Call, lines
 from airflow_provider_lmeval.backends.kubernetes.clock import ServerClock
 from airflow_provider_lmeval.backends.kubernetes.cluster import Cluster
 from airflow_provider_lmeval.backends.kubernetes.refusal import retry_after
@@ -73,7 +73,9 @@ class Follower(Generic[V]):
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def see(self, view: V) -> None:
-        """Take a newer view of the pod."""
+        """Take a newer view of the pod. What was seen to end has ended: then an answer that was overtaken is an old one."""
+        if self.view is not None and self.view.ended and not view.ended:
+            return
         self.view, self.missing, self.trouble = self.resource.remember(view, self.view, self.clock.now()), False, None
         self.wake()
 
@@ -149,13 +151,17 @@ class SharedWatch(Generic[V]):
             self._task.cancel()
 
     def show(self, view: V) -> None:
-        """Take a view of a pod from wherever it comes."""
+        """Tell followers of a view of their pod, from wherever it comes."""
+        for follower in self._followers.get(view.uid, ()):
+            follower.see(view)
+
+    def _keep(self, view: V) -> None:
+        """Take what list and watch say, in their order, for those who follow later."""
         if view.deleted:
             self._views.pop(view.uid, None)
         else:
             self._views[view.uid] = view
-        for follower in self._followers.get(view.uid, ()):
-            follower.see(view)
+        self.show(view)
 
     async def _run(self) -> None:
         pause = FIRST_PAUSE_S
@@ -215,7 +221,7 @@ class SharedWatch(Generic[V]):
         items, version = await api.list_all(resource.path(self._namespace), resource.selector, resource.page)
         views = [resource.look(item, False) for item in items]
         for view in views:
-            self.show(view)
+            self._keep(view)
         listed = {view.uid for view in views}
         self._views = {uid: view for uid, view in self._views.items() if uid in listed}
         for uid in self._followers.keys() - listed:
@@ -239,7 +245,7 @@ class SharedWatch(Generic[V]):
         try:
             async with api.opened(call, limits) as response:
                 self._unwell_since = self._denied = None
-                async for line in _lines(response.content):
+                async for line in lines(response.content):
                     self._take(json.loads(line))
         except ClusterError as error:
             if error.status != 410:
@@ -261,16 +267,7 @@ class SharedWatch(Generic[V]):
             raise ClusterError(f"the watch was ended: {thing.get('message')}", int(thing.get("code") or 0))
         self._version, self._unused = thing["metadata"]["resourceVersion"], False
         if kind != "BOOKMARK":
-            self.show(self.resource.look(thing, kind == "DELETED"))
-
-
-async def _lines(content: Any) -> AsyncIterator[bytes]:
-    rest = b""
-    async for chunk in content.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line:
-                yield line
+            self._keep(self.resource.look(thing, kind == "DELETED"))
 
 
 _Key = tuple[Cluster, Resource[Any], str]
