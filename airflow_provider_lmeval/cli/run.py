@@ -109,7 +109,9 @@ def _report(result: EvalResult, handle: Handle, *, as_json: bool) -> None:
         return
     console = Console()
     if result.succeeded:
-        console.print(_table(result))
+        console.print(
+            _table(result) if rows(result) else "done; there are no scores, since warm_up and predict_only compute none"
+        )
     else:
         console.print(f"{result.reason}: {result.cause}: {result.message}", style="red", markup=False)
     console.print(f"result: {handle.result_uri}", style="dim", highlight=False, soft_wrap=True)
