@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, JsonValue, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, JsonValue, StringConstraints, model_validator
 from pydantic_core import CoreSchema
 
 from airflow_provider_lmeval.spec.docs import field_docs
@@ -83,6 +83,17 @@ def check_text(value: Any) -> None:
             text.encode("utf-8")
         except UnicodeEncodeError:
             raise ValueError(f"{path}: contains a lone surrogate, which is not valid Unicode text; remove it") from None
+
+
+class DocumentModel(SpecModel):
+    """Base of what people write as a document of its own: refuses text in it that nothing could carry further."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_text(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            check_text(data)
+        return data
 
 
 def check_no_literal_secret(args: Mapping[str, JsonValue], path: str) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, JsonValue, ValidationError
 
 from airflow_provider_lmeval.errors import SpecError
-from airflow_provider_lmeval.spec.base import EnvName, SpecModel
+from airflow_provider_lmeval.spec.base import DocumentModel, EnvName, SpecModel
 from airflow_provider_lmeval.spec.wording import describe
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -134,7 +134,7 @@ class JobPod(SpecModel):
     """Security context of the pod."""
 
 
-class LMEvalJobSettings(SpecModel):
+class LMEvalJobSettings(DocumentModel):
     """Everything an `LMEvalJob` says that an :class:`~airflow_provider_lmeval.spec.EvalSpec` does not."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")] | None = None

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PositiveInt, StringConstraints, TypeAdapter, ValidationError, model_validator
 
 from airflow_provider_lmeval.errors import SpecError
-from airflow_provider_lmeval.spec.base import SpecModel
+from airflow_provider_lmeval.spec.base import DocumentModel
 from airflow_provider_lmeval.spec.sources import AbsolutePath
 from airflow_provider_lmeval.spec.wording import describe
 
@@ -30,7 +30,7 @@ WANDB_ARGS = frozenset({"entity", "project", "name", "group", "job_type", "notes
 """What of lm-eval's ``wandb_args`` is passed on. ``id`` and ``resume`` are ours, to find the run again on a retry."""
 
 
-class OutputBase(SpecModel):
+class OutputBase(DocumentModel):
     """What all outputs have."""
 
     attempts: PositiveInt = 4

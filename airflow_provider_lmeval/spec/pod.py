@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from airflow_provider_lmeval.errors import SpecError
-from airflow_provider_lmeval.spec.base import EnvName, SpecModel
+from airflow_provider_lmeval.spec.base import DocumentModel, EnvName
 from airflow_provider_lmeval.spec.pod_parts import (
     Claim,
     ConfigMapKey,
@@ -40,7 +40,7 @@ from airflow_provider_lmeval.spec.pod_parts import (
 from airflow_provider_lmeval.spec.wording import describe
 
 
-class PodSettings(SpecModel):
+class PodSettings(DocumentModel):
     """What a pod gets, and how long its parts may take. Values that a user's own pod template sets win over these."""
 
     image: Annotated[str, Field(min_length=1)] | None = None

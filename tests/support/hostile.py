@@ -2,13 +2,16 @@
 
 ``python hostile.py CASES`` puts CASES hostile texts into these documents, takes each through everything that happens to a
 document before a process is started (parse, checks, request, command, pod, the driver's intake and the child's environment),
-and watches the interpreter with an audit hook meanwhile. It runs in a process of its own because an audit hook stays.
+and watches the interpreter with an audit hook meanwhile. It runs in a process of its own because an audit hook stays. Every
+place has its turn first; what is left of CASES is drawn. The fields that had a turn are printed, so that a test can hold
+them against the fields that ``hostile_fields`` finds in the models.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 import sys
 import warnings
@@ -30,17 +33,36 @@ from airflow_provider_lmeval.plan.lmevaljob import read_lmevaljob, write_lmevalj
 from airflow_provider_lmeval.plan.pod import companions, complete
 from airflow_provider_lmeval.plan.pod_parts import PodRun
 from airflow_provider_lmeval.spec import EvalSpec
+from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
+from airflow_provider_lmeval.spec.outputs import parse_outputs
 from airflow_provider_lmeval.spec.pod import PodSettings
 from airflow_provider_lmeval.wire import Request, RunDir, dump
 from airflow_provider_lmeval.wire_pod import pack_request, unpack_request
+from tests.support.lmevaljobs import leaves, minimal, paths_of, with_leaf
 
 Json = dict[str, Any]
 Place = tuple[str, tuple[str | int, ...], bool]
 """Name of a document, the way to a value in it, and whether the key is meant instead of the value."""
 
 PLANTED = "value-that-nobody-named"
-ENVIRON = {"PATH": "/usr/bin", "HOME": "/nowhere", "NAMED": "value-that-was-named", "HF_TOKEN": "named"}
-ENVIRON |= {"AWS_SECRET_ACCESS_KEY": PLANTED}
+SECRET = "AWS_SECRET_ACCESS_KEY"
+
+
+class Environ(dict[str, str]):
+    """An environment that lets nobody ask for the secret in it."""
+
+    def __getitem__(self, name: str) -> str:
+        assert name != SECRET
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        assert name != SECRET
+        return super().get(name, default)
+
+
+ENVIRON = Environ(
+    PATH="/usr/bin", HOME="/nowhere", NAMED="value-that-was-named", HF_TOKEN="named", AWS_SECRET_ACCESS_KEY=PLANTED
+)
 GRANTS = Grants(env=frozenset({"NAMED", "HF_TOKEN"}), git_hosts=frozenset({"github.com"}), data_roots=("/data",))
 RUN = RunDir(Path("/runs/run-1"))
 
@@ -88,9 +110,18 @@ DOCUMENTS: dict[str, Json] = {
         "model": {
             "type": "local-completions", "model": "m", "base_url": "http://h:8000/v1/completions", "tokenizer": "o/t",
             "tokenizer_backend": "huggingface", "header": {"X-A": "b", "X-B": {"env": "NAMED"}}, "ca_cert_path": "/ca.pem",
-            "revision": "main",
+            "revision": "main", "digest": "sha256:" + "0" * 64,
         },
         "tasks": ["arc_easy"],
+    },
+    "offline": {
+        "model": {"type": "hf", "pretrained": "/m"}, "tasks": ["arc_easy"],
+        "offline": {
+            "cache": "/cache", "check": "sizes",
+            "s3": {"bucket": "b", "path": "p", "endpoint": "https://s3:9000", "region": "r", "ca_bundle": "/ca.pem",
+                   "access_key_id": {"env": "NAMED"}, "secret_access_key": {"env": "HF_TOKEN"},
+                   "session_token": {"env": "NAMED"}},
+        },
     },
     "chat": {
         "model": {"type": "local-chat-completions", "model": "m", "base_url": "http://h:8000/v1/chat/completions"},
@@ -149,13 +180,52 @@ RULES: Json = {
     "rules": [{"task": "arc_easy", "metric": "acc", "floor": 0.1, "direction": "higher", "tier": "block", "name": "n"}],
     "on_error": "block", "on_inconclusive": "ask", "on_missing_baseline": "warn",
 }  # fmt: skip
+JOB: Json = {
+    "name": "j", "generate_name": "j-", "namespace": "n", "labels": {"k": "v"}, "annotations": {"k": "v"},
+    "env_secrets": {"NAMED": {"name": "s", "key": "k"}},
+    "git_tasks": {"url": "https://github.com/o/r", "branch": "b", "commit": "c", "path": "p"},
+    "outputs": {"pvc_name": "c", "pvc_managed": {"size": "1Gi"},
+                "oci": {"registry": {"name": "s", "key": "k"}, "repository": "r", "tag": "t", "subject": "m"}},
+    "offline": {"pvc_name": "c", "s3": {
+        "path": "p", "access_key_id": {"name": "s", "key": "k"}, "secret_access_key": {"name": "s", "key": "k"},
+        "bucket": {"name": "s", "key": "k"}, "region": {"name": "s", "key": "k"}, "endpoint": {"name": "s", "key": "k"},
+    }},
+    "pod": {"env": [{"name": "A", "value": "$(B)"}], "volume_mounts": [{"name": "v", "mountPath": "/v"}],
+            "resources": {"limits": {"cpu": "1"}}, "security_context": {"procMount": "Default"},
+            "volumes": [{"name": "v", "configMap": {"name": "c"}}], "side_cars": [{"name": "s", "image": "i"}],
+            "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "t"}]}},
+            "pod_security_context": {"fsGroupChangePolicy": "Always"}},
+}  # fmt: skip
+"""Settings of ``LMEvalOperator(lmevaljob=…)``."""
+OUTPUTS: dict[str, Json] = {
+    "oci": {"type": "oci", "conn_id": "c", "repository": "a/b", "tag": "t", "subject": "sha256:0"},
+    "mlflow": {"type": "mlflow", "conn_id": "c", "experiment": "e", "run_id": "r", "tags": {"k": "v"}},
+    "card": {"type": "model_card", "conn_id": "c", "repo_id": "o/m", "revision": "main"},
+    "card on disk": {"type": "model_card", "path": "/models/m"},
+    "wandb": {"type": "wandb", "conn_id": "c", "wandb_args": {"project": "p", "tags": ["t"]}},
+}
 JOBS = Path(__file__).parents[1] / "data" / "lmevaljob" / "everything.yaml"
 
 
 def documents() -> dict[str, Json]:
-    """Return all documents by name: specs, pod settings, rules, a manifest."""
+    """Return all documents by name: specs, settings of pods and jobs, rules, outputs, manifests."""
     jobs = [job for job in yaml.safe_load_all(JOBS.read_text(encoding="utf-8")) if job]
-    return DOCUMENTS | {"pod": POD, "rules": RULES} | {f"lmevaljob-{index}": job for index, job in enumerate(jobs)}
+    outputs = {f"output-{name}": output for name, output in OUTPUTS.items()}
+    manifests = {f"lmevaljob-{index}": job for index, job in enumerate(jobs)}
+    sliced = {"gpu": {"mig": "1g.10gb"}}
+    return DOCUMENTS | {"pod": POD, "pod-slice": sliced, "job": JOB, "rules": RULES} | outputs | manifests
+
+
+def parts_of_pods() -> Iterator[tuple[Place, Json]]:
+    """Yield each field of an ``LMEvalJob``'s ``spec.pod`` that the documents do not have, with the smallest manifest that
+    has it."""
+    there = {path for name, job in documents().items() if "lmevaljob" in name for path in paths_of(job["spec"])}
+    needed = minimal()["spec"]
+    for path in leaves():
+        if path not in there and path[1] == "pod":
+            manifest = minimal(**with_leaf(path[1:]) | {key: value for key, value in needed.items() if key != "pod"})
+            steps = tuple(0 if step == "[]" else step for step in path)
+            yield (f"lmevaljob {'.'.join(path)}", steps, False), manifest
 
 
 def places(name: str, value: Any, path: tuple[str | int, ...] = ()) -> Iterator[Place]:
@@ -192,10 +262,18 @@ def take(name: str, document: Json) -> str:
     :raises AssertionError: something came out that must not.
     """
     try:
-        if name == "rules":
+        if name.startswith("output"):
+            (output,) = parse_outputs(document)
+            assert parse_outputs(json.loads(json.dumps(output.model_dump(mode="json")))) == (output,)
+        elif name == "job":
+            job = LMEvalJobRun.parse(document)
+            spec = EvalSpec.parse(DOCUMENTS["delta"] | {"env": {"NAMED": {"env": "NAMED"}}})
+            assert LMEvalJobRun.parse(json.loads(json.dumps(job.to_data()))) == job
+            assert PLANTED not in json.dumps(write_lmevaljob(spec, job))
+        elif name == "rules":
             rules = RuleSet.parse(document)
             assert RuleSet.parse(json.loads(json.dumps(rules.to_data()))) == rules
-        elif name == "pod":
+        elif name.startswith("pod"):
             settings, served = PodSettings.parse(document), EvalSpec.parse(DOCUMENTS["served"])
             pod(plan_request(served, "run-1", GRANTS, Placement(in_pod=True)), settings)
         elif name.startswith("lmevaljob"):
@@ -219,6 +297,7 @@ def plan(spec: EvalSpec) -> None:
     assert type(request).from_json(wire) == request
     assert unpack_request(pack_request(request)) == request
     argv = equivalent_command(spec)
+    assert PLANTED not in json.dumps([wire, argv])
     assert argv[:4] == ["lm-eval", "run", "--model", spec.model.type]
     assert not any("\x00" in word for word in argv)
     assert json.loads(argv[5]) == json.loads(json.dumps(spec.model.lm_eval_args()))
@@ -297,24 +376,42 @@ class Watch:
             found = action()
         finally:
             self.armed = False
-        assert not self.seen, self.seen
+        assert not self.seen, self.seen[:9]
         return found
 
 
+def _with_a_typo(document: Json) -> Json:
+    return document | {"spec": {**document["spec"], "typo": 1}} if "spec" in document else document | {"typo": 1}
+
+
 def main(cases: int) -> None:
-    """Print how many cases were refused and accepted."""
+    """Print how many cases were refused and accepted, and the places that had a turn."""
     warnings.simplefilter("ignore")
+    os.environ[SECRET] = PLANTED
     all_documents, counted = documents(), {"refused": 0, "accepted": 0}
     spots = [spot for name, document in all_documents.items() for spot in places(name, document)]
+    smallest = {place[0]: (place, manifest) for place, manifest in parts_of_pods()}
     watch = Watch()
     for name, document in all_documents.items():
-        take(name, document)  # loads what is loaded once
+        for each in (document, document | {"kind": "Nothing"}, _with_a_typo(document)):
+            take(name, each)  # loads what is loaded once, for refusals too
         watch.learns = True
         assert take(name, document) == "accepted", name
         watch.learns = False
+    for name, (place, manifest) in smallest.items():
+        assert take(name, manifest) == "accepted", name
+        all_documents[name] = manifest
+        spots.append(place)
+
+    def attack(spot: Place, text: str) -> None:
+        document = with_text(all_documents[spot[0]], spot, text)
+        counted[watch.during(lambda: take(spot[0], document))] += 1
+
+    for index, spot in enumerate(spots):
+        attack(spot, NASTY[index % len(NASTY)])
 
     @settings(
-        max_examples=cases,
+        max_examples=cases - len(spots),
         database=None,
         deadline=None,
         derandomize=True,
@@ -323,11 +420,10 @@ def main(cases: int) -> None:
     )
     @given(st.sampled_from(spots), TEXT)
     def hostile(spot: Place, text: str) -> None:
-        document = with_text(all_documents[spot[0]], spot, text)
-        counted[watch.during(lambda: take(spot[0], document))] += 1
+        attack(spot, text)
 
     hostile()
-    print(json.dumps({**counted, "places": len(spots)}))
+    print(json.dumps({**counted, "places": spots}))
 
 
 if __name__ == "__main__":
