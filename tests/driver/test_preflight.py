@@ -11,7 +11,8 @@ import pytest
 
 from airflow_provider_lmeval.driver.worker.checkpoint import header
 from airflow_provider_lmeval.wire_preflight import CHECKS, Check, Report
-from tests.support.tiny import tiny_model
+from tests.support.recipes import card, entry, write_rows
+from tests.support.tiny import FACTS, tiny_model
 from tests.support.worker import NOT_CATALOGUED, Worker, evaluate, own_task, tiny_request
 
 pytestmark = pytest.mark.driver
@@ -50,6 +51,7 @@ def test_a_sound_evaluation_passes_though_nothing_can_read_its_weights(tmp_path:
         "tiny_group",
         model_args={"pretrained": str(model)},
         inline_tasks=[own_task()],
+        unitxt=[entry(card(write_rows(tmp_path / "rows.jsonl", FACTS)), "recipe")],
         evaluate={"apply_chat_template": True, "system_instruction": "Be brief."},
     )
     assert worker.status == 0, worker.output
@@ -61,7 +63,7 @@ def test_a_sound_evaluation_passes_though_nothing_can_read_its_weights(tmp_path:
         "gpu-share",
     }
     assert "own has 10 documents" in found["datasets-load"].found
-    assert found["chat-template"].found == "a prompt of tiny_gen, tiny_group_a, tiny_group_b, own."
+    assert found["chat-template"].found == "a prompt of tiny_gen, tiny_group_a, tiny_group_b, recipe, own."
     assert f"for weights of {sum(header(weights).values()) / 1e6:.3g} million parameters" in found["gpu-memory"].found
     assert found["gpu-memory"].found.endswith("; NVIDIA-L4 has 24 GiB.")
     assert {event.get("phase") for event in worker.events} == {"preflight", "saving", None}

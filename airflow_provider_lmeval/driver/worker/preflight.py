@@ -165,15 +165,17 @@ class Preflight(Job):
         return f"a prompt of {_some(tried)}" if tried else "there is one"
 
     def _prompt(self, name: str, task: Any) -> str:
-        """Put the first document of a task into the template, as lm-eval will."""
+        """Put the first document of a task into the template, in lm-eval's own words (``Task.build_all_requests``)."""
+        document = task.eval_docs[0]
         try:
             task.fewshot_context(
-                task.eval_docs[0],
-                task.config.num_fewshot or 0,
+                document,
+                num_fewshot=task.config.num_fewshot or 0,
                 system_instruction=self._settings.system_instruction,
                 apply_chat_template=True,
                 fewshot_as_multiturn=bool(self._settings.fewshot_as_multiturn),
                 chat_template=self._lm.apply_chat_template,
+                gen_prefix=task.doc_to_prefix(document),
             )
         except Exception as error:
             error.add_note(f"while putting a prompt of task {name!r} into the chat template")
