@@ -70,7 +70,9 @@ def _names(place: Location) -> tuple[Sequence[str], str | None]:
     try:
         found = place.fs.info(place.root)
     except FileNotFoundError:
-        raise ResultNotFoundError(f"there is nothing at {shown(place.url)}") from None
+        raise ResultNotFoundError(
+            f"there is nothing at {shown(place.url)}; give a directory or URI of results"
+        ) from None
     if found["type"] == "file":
         parent, _, chosen = place.root.rpartition("/")
         return _listed(Location(place.fs, parent or "/", place.url, place.local), depth=1), chosen
