@@ -16,6 +16,7 @@ import yaml
 
 Locate = Callable[[tuple[str | int, ...]], int | None]
 """Tells the line a path stands in, counted from 1."""
+MOST_VALUES = 1_000_000
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PATH = re.compile(r"([A-Za-z_]\w*(?:[.\[][^.\[\]:\s]+\]?)*): ")
 
@@ -38,12 +39,29 @@ class _Loader(_Base):  # type: ignore[misc]
 def json_or_yaml(text: str) -> Any:
     """Decode a text.
 
-    :raises yaml.YAMLError, ValueError, RecursionError: it is neither, or has a key twice in one mapping.
+    :raises yaml.YAMLError, ValueError, RecursionError: it is neither, has a key twice in one mapping, or more values than
+        anybody writes: a few aliases of aliases are enough for that.
     """
     try:
         return json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError):
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+        found = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+        _check_size(found)
+        return found
+
+
+def _check_size(found: Any) -> None:
+    """Count values as they will be written out, aliases each time, and no further than the limit."""
+    left, seen = [found], 0
+    while left:
+        value = left.pop()
+        seen += 1
+        if seen > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES:,} values, counting what aliases stand for")
+        if isinstance(value, dict):
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

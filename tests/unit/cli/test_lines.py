@@ -14,6 +14,9 @@ from tests.support.lmevaljobs import DATA
 SPEC = "model: {type: hf, pretrained: m}\ntasks: [arc_easy]\n"
 JOB = "apiVersion: trustyai.opendatahub.io/v1alpha1\nkind: LMEvalJob\n"
 JSON_JOB = '{\n"apiVersion": "trustyai.opendatahub.io/v1alpha1",\n"kind": "LMEvalJob",\n"spec": %s}'
+BOMB = "metadata:\n  a0: &a0 [x]\n" + "".join(
+    f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
 GOOD = "spec: {model: hf, modelArgs: [{name: pretrained, value: m}], taskList: {taskNames: [arc_easy]}}\n"
 
 
@@ -34,6 +37,8 @@ def told(path: str, capsys: pytest.CaptureFixture[str], command: str = "validate
         (SPEC + "limit: [\n", "the spec is not valid YAML: line 4: "),
         ('{"model": {"type": "hf", "pretrained": "m"},\n "tasks": ["a"],\n "limit": -1}', "limit (line 3): "),
         ('{"tasks": ["a"],\n "tasks": ["b"]}', "line 2: the key 'tasks' is twice"),
+        (SPEC + BOMB, "more than 1,000,000 values, counting what aliases stand for"),
+        (SPEC + "metadata: &a {b: *a}\n", "more than 1,000,000 values"),
         ("- a\n- b\n", "must be a mapping with `model` and `tasks`, found list"),
         (JOB + GOOD.replace("hf", "vllm"), "spec.model (line 3): found 'vllm'"),
         (JOB.replace("v1alpha1", "v2") + GOOD, "apiVersion (line 1): must be trustyai.opendatahub.io/v1alpha1, found "),
