@@ -34,12 +34,29 @@ def ids_in_use() -> set[str]:
     return found
 
 
-def test_every_threat_names_tests_that_exist() -> None:
-    for threat, _, _, tests in rows("security.md"):
-        named = re.findall(r"`(tests/[^`]+)`", tests)
+def defined_in(path: Path) -> set[str]:
+    """Return the names of a file's tests, by its syntax."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    functions = [node for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return {function.name for function in functions if function.name.startswith("test_")}
+
+
+def test_every_threat_names_single_tests_that_exist() -> None:
+    threats = rows("security.md")
+    assert len(threats) >= 10
+    for threat, _, _, held_by in threats:
+        named = re.findall(r"`(.+?)`", held_by)
         assert named, threat
         for test in named:
-            assert re.search(r"^(async )?def test_", (ROOT / test).read_text(encoding="utf-8"), re.MULTILINE), test
+            path, _, name = test.partition("::")
+            assert (ROOT / path).is_file(), test
+            assert name in defined_in(ROOT / path), test
+
+
+def test_the_threats_of_the_adr_come_first() -> None:
+    words = [threat for threat, *_ in rows("security.md")][:3]
+    assert [threat.partition(":")[0] for threat in words] == ["Controller", *["User or controller"] * 2]
+    assert ["status" in words[0], "data" in words[1], "unitxt" in words[2]] == [True] * 3
 
 
 def test_every_rule_that_the_code_has_is_known_with_a_remedy() -> None:
