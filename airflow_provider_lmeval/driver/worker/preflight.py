@@ -142,7 +142,8 @@ class Preflight(Job):
     def _tokenizer(self) -> str:
         if self._lm is None:
             raise NotMade(f"model type {self._request.model} has a tokenizer of its own, or none")
-        tokenizer = self._lm.tokenizer
+        if (tokenizer := self._lm.tokenizer) is None:
+            raise NotMade("the server has it")
         if self._on_devices and not tokenizer.encode(_PLAIN, add_special_tokens=False):
             raise RunFailedError(  # transformers makes an empty one where it finds no files, and says nothing
                 f"{self._tokenizer_place()}: the tokenizer makes no token of a plain sentence; its files are missing",
