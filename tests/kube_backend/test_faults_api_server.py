@@ -12,7 +12,7 @@ from airflow_provider_lmeval.wire import DRIVER_HEADER
 from tests.kube import KubeServer, Rule, Script, clock
 from tests.kube.faults import Fault
 from tests.kube.kinds import QUOTAS
-from tests.kube_backend.acts import LOG, WORDS, Act, Ended, gone, play, succeeded, until_said
+from tests.kube_backend.acts import LOG, WORDS, Act, Ended, Worker, gone, play, succeeded, until_said
 from tests.kube_backend.conftest import (
     NAMESPACE,
     ROLE,
@@ -174,6 +174,29 @@ def test_a_server_whose_clock_is_hours_behind_makes_no_pod_look_overdue(server: 
 
     with clock.slow(3 * 3600):
         succeeded(server, airflow, play(airflow, during))
+
+
+@pytest.mark.usefixtures("endless", "hurry")
+def test_its_clock_is_known_to_who_looks_at_a_pod_before_the_list_has_answered(
+    server: KubeServer, airflow: Airflow
+) -> None:
+    server.faults.never_schedule()
+    with clock.slow(3 * 3600):
+        deferral = defer(airflow.operator(), context())
+        server.faults.hang(verb="list", resource="pods")
+        trigger = deferral.trigger
+
+        def let_it_begin() -> None:
+            server.wait(lambda: trigger._seen is not None, 20)
+            server.faults.never_schedule(None)
+            server.wait(lambda: trigger._seen.running, 20)
+            (pod,) = server.pods(NAMESPACE)
+            server.finish(pod["metadata"]["name"], NAMESPACE, log=LOG, message=WORDS)
+
+        acting = Worker(let_it_begin)
+        event = fire(deferral)
+        acting.join()
+    assert event["status"]["reason"] == "Succeeded", event
 
 
 # -- progress

@@ -184,7 +184,7 @@ async def _pod(turn: Turn[Any]) -> None:
 async def _with_api(turn: Turn[V], follower: Follower[V]) -> V:
     if turn.watch.api is not None:
         return await _read(turn.watch.api, follower)
-    async with turn.watch.cluster.open(patience_s=0) as api:
+    async with turn.watch.cluster.open(patience_s=0, clock=turn.watch.clock) as api:
         return await _read(api, follower)
 
 
