@@ -24,12 +24,12 @@ PATIENCE_S = 300
 ENTER = r"""
 root=$1 work=$2 message=$3 seen=$4; shift 4
 mount --make-rprivate /
-mkdir -p "$root$seen"
 mount --bind "$root" "$root"
+mount -t tmpfs -o mode=1777 tmp "$root/tmp"
+mkdir -p "$root$seen"  # may lie below /tmp
 [ "$work" = none ] || mount --bind "$work" "$root/lmeval"
 mount --rbind "$seen" "$root$seen" && mount -o remount,bind,ro "$root$seen"
 mount -t proc proc "$root/proc"
-mount -t tmpfs -o mode=1777 tmp "$root/tmp"
 mount -t tmpfs -o mode=0755 dev "$root/dev"
 for device in null zero random urandom; do touch "$root/dev/$device"; mount --bind "/dev/$device" "$root/dev/$device"; done
 mkdir -m 1777 "$root/dev/shm"
