@@ -15,7 +15,8 @@ from airflow_provider_lmeval.errors import LMEvalError
 from airflow_provider_lmeval.plan import Grants, Placement, plan_request
 from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.wire import EXIT_CODES, Cause
-from tests.support.hostile import NASTY, PLANTED, documents, places, with_text
+from tests.support.hostile import PLANTED
+from tests.support.hostile_documents import NASTY, documents, places, with_text
 from tests.support.hostile_fields import attacked, attacked_in_crd, text_fields, text_of_crd
 from tests.support.supervised import ROOT, Run, texts_below
 

@@ -116,9 +116,9 @@ def test_a_home_that_cannot_be_written_is_replaced(run: Run) -> None:
 
 def test_the_stores_secrets_are_not_for_the_child(run: Run, tmp_path: Path) -> None:
     store = {"url": f"file://{tmp_path}/store", "options": {"key": {"env": "OTHER"}}}
-    document = seen_by_child(run.request(store=store, allowed_env=["OTHER"]))["document"]
+    seen = seen_by_child(run.request(store=store, allowed_env=["OTHER"]))
 
-    assert OTHER not in json.dumps(document)
+    assert OTHER not in json.dumps([seen["document"], seen["environ"]])
 
 
 @pytest.mark.parametrize(

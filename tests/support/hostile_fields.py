@@ -17,7 +17,7 @@ from airflow_provider_lmeval.spec.base import SpecModel
 from airflow_provider_lmeval.spec.lmevaljob import LMEvalJobRun
 from airflow_provider_lmeval.spec.outputs import HuggingFaceCard, MlflowRun, OciArtifact, WandbRun, parse_outputs
 from airflow_provider_lmeval.spec.pod import PodSettings
-from tests.support.hostile import Json, Place, documents
+from tests.support.hostile_documents import Json, Place, documents
 from tests.support.lmevaljobs import leaves
 
 ROOTS = (EvalSpec, PodSettings, LMEvalJobRun, RuleSet, OciArtifact, MlflowRun, HuggingFaceCard, WandbRun)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_lmeval.plan.lmevaljob.findings import Findings
 from airflow_provider_lmeval.plan.lmevaljob.glance import glance
 from airflow_provider_lmeval.plan.lmevaljob.schema import API_VERSION, KIND, _validator, check_schema, fits, schema
-from tests.support.hostile import NASTY, places, with_text
+from tests.support.hostile_documents import NASTY, places, with_text
 from tests.support.lmevaljob_schema import SHIPPED, reduced, text
 from tests.support.lmevaljobs import DATA, documents, leaves, manifest
 
