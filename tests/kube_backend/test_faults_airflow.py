@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -201,18 +200,9 @@ def test_a_reattach_that_meets_a_terminating_pod_starts_another(server: KubeServ
 def test_a_task_killed_in_the_moment_its_pod_is_created_leaves_none(server: KubeServer, airflow: Airflow) -> None:
     task = airflow.operator()
     server.faults.slow(0.5, verb="create", resource="pods")
-    failures: list[BaseException] = []
-
-    def execute() -> None:
-        try:
-            task.execute(context())
-        except BaseException as error:
-            failures.append(error)
-
-    worker = threading.Thread(target=execute)
-    worker.start()
+    worker = Worker(lambda: task.execute(context()))
     server.wait(lambda: server.requests.count("create", "pods"), 20)
     task.on_kill()
-    worker.join()
-    assert "killed" in str(failures[0])
+    with pytest.raises(AirflowException, match="killed"):
+        worker.join()
     gone(server)

@@ -184,10 +184,7 @@ def driver(token_of: Callable[[dict[str, str]], None]) -> Any:
     return answer
 
 
-@pytest.mark.usefixtures("airflow")
-def test_progress_comes_from_the_driver_with_the_runs_token(server: KubeServer, capsys: Any) -> None:
-    seen: list[dict[str, str]] = []
-    server.script(Script(serves=driver(seen.append)))
+def follow_until_progress_is_shown(server: KubeServer, capsys: Any) -> None:
     found, shown = trigger(), ""
 
     async def watch_it() -> None:
@@ -199,6 +196,13 @@ def test_progress_comes_from_the_driver_with_the_runs_token(server: KubeServer, 
         await asyncio.to_thread(server.finish, found.handle["where"]["pod"], NAMESPACE)
 
     follow(found, during=watch_it)
+
+
+@pytest.mark.usefixtures("airflow")
+def test_progress_comes_from_the_driver_with_the_runs_token(server: KubeServer, capsys: Any) -> None:
+    seen: list[dict[str, str]] = []
+    server.script(Script(serves=driver(seen.append)))
+    follow_until_progress_is_shown(server, capsys)
     tokens = {value for headers in seen for name_, value in headers.items() if name_.lower() == TOKEN_HEADER.lower()}
     assert len(tokens) == 1
     assert not {name_ for headers in seen for name_ in headers if name_.lower() == "authorization"}
@@ -210,17 +214,7 @@ def test_progress_of_a_driver_that_speaks_tls_comes_the_same_way(
     server.create(tls_secret(tmp_path), SECRETS)
     airflow.connect(pod={"status_tls_secret": "driver-tls"})
     server.script(Script(serves=driver(lambda headers: None), tls=True))
-    found, shown = trigger(), ""
-
-    async def watch_it() -> None:
-        nonlocal shown
-        async with asyncio.timeout(20):
-            while "evaluating tiny_mc, 1/100 requests" not in shown:
-                await asyncio.sleep(0.05)
-                shown += capsys.readouterr().out
-        await asyncio.to_thread(server.finish, found.handle["where"]["pod"], NAMESPACE)
-
-    follow(found, during=watch_it)
+    follow_until_progress_is_shown(server, capsys)
     assert {"https:" in seen.path for seen in server.requests.log if "/proxy/" in seen.path} == {True}
 
 

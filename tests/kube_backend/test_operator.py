@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from datetime import timedelta
 from types import SimpleNamespace
@@ -26,6 +25,7 @@ from airflow_provider_lmeval.spec import EvalSpec
 from airflow_provider_lmeval.wire_pod import unpack_request
 from tests.kube import KubeServer, Script
 from tests.kube_backend import pods
+from tests.kube_backend.acts import Worker
 from tests.kube_backend.conftest import IMAGE, NAMESPACE, Airflow, context, defer, finish, fire, handle_of, spec
 
 RUN = run_id("dag", "manual__1", "evaluate", -1, 0, EvalSpec.parse(spec()).content_hash)
@@ -206,20 +206,11 @@ def test_it_can_stand_in_a_dag_itself(server: KubeServer, airflow: Airflow) -> N
 @pytest.mark.usefixtures("endless")
 def test_a_task_killed_while_it_waits_deletes_its_pod(server: KubeServer, airflow: Airflow) -> None:
     task, ctx = airflow.operator(deferrable=False, poll_interval=0.1), context()
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            task.execute(ctx)
-        except BaseException as error:
-            failures.append(error)
-
-    worker = threading.Thread(target=run)
-    worker.start()
+    worker = Worker(lambda: task.execute(ctx))
     server.wait(lambda: "handle" in ctx["ti"].xcoms)
     task.on_kill()
-    worker.join()
-    assert isinstance(failures[0], AirflowException)
+    with pytest.raises(AirflowException):
+        worker.join()
     server.wait(lambda: not server.pods(NAMESPACE))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -23,7 +22,7 @@ from airflow_provider_lmeval.wire import Cause
 from airflow_provider_lmeval.wire_preflight import CHECKS, Check, Finding, Report
 from tests.kube import KubeServer, Script
 from tests.kube_backend import pods
-from tests.kube_backend.acts import LOG, RUN, WORDS, created, gone
+from tests.kube_backend.acts import LOG, RUN, WORDS, Worker, created, gone
 from tests.kube_backend.conftest import (
     IMAGE,
     NAMESPACE,
@@ -272,20 +271,11 @@ def test_a_pod_that_is_kept_is_marked_and_not_taken_for_another_look(server: Kub
 @pytest.mark.usefixtures("endless")
 def test_a_task_killed_while_it_looks_leaves_no_pod(server: KubeServer, airflow: Airflow) -> None:
     task, ctx = airflow.operator(kubernetes=GPU, deferrable=False, poll_interval=0.05), context()
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            task.execute(ctx)
-        except BaseException as error:
-            failures.append(error)
-
-    worker = threading.Thread(target=run)
-    worker.start()
+    worker = Worker(lambda: task.execute(ctx))
     server.wait(lambda: "preflight_handle" in ctx["ti"].xcoms, 20)
     task.on_kill()
-    worker.join()
-    assert isinstance(failures[0], AirflowException)
+    with pytest.raises(AirflowException):
+        worker.join()
     assert created(server) == 1
     gone(server)
 
