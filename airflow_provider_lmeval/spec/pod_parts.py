@@ -57,7 +57,6 @@ class Gpu(SpecModel):
     """Only nodes with this model, by the label of the vendor's feature discovery, such as `NVIDIA-H100-80GB-HBM3`."""
     mig: Annotated[str, Field(pattern=r"^[0-9]+g\.[0-9]+gb(\.me)?$")] | None = None
     """A slice of a GPU by its MIG profile, such as `1g.10gb`; the device plugin's `mixed` strategy names them so."""
-
     memory: Quantity | None = None
     """Memory of one device, such as `80Gi`, for the preflight's estimate; default: as `product` or `mig` tell it."""
 

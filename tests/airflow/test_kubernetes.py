@@ -1,4 +1,4 @@
-"""Pods under a real scheduler and triggerer: shown while deferred, ended by people, and by nobody else."""
+"""Pods and LMEvalJobs under a real scheduler and triggerer: shown while deferred, ended by people, and by nobody else."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ import pytest
 
 from tests.airflow.conftest import lasting
 from tests.kube import Image, KubeServer
-from tests.kube_backend.conftest import IMAGE, NAMESPACE, ROLE, connections
+from tests.kube.custom import LMEVALJOBS
+from tests.kube.trustyai import JobScript, TrustyAI
+from tests.kube_backend.conftest import IMAGE, NAMESPACE, ROLE, connections, spec
+from tests.kube_backend.lmevaljob.jobs import jobs, results, role
+from tests.kube_backend.lmevaljob.jobs import state as job_state
 from tests.support.airflow_api import wait_until
 from tests.support.airflow_env import COMPONENTS, ROOT, AirflowEnv
 
 pytestmark = pytest.mark.timeout(600)
 
 DAG, DEVICE_DAG, TIMEOUT_DAG = "e2e_kubernetes", "e2e_kubernetes_device", "e2e_kubernetes_timeout"
+JOB_DAG = "e2e_lmevaljob"
 SOON = 120
 """Seconds within which what has to happen happens on a busy machine: the first request that a triggerer answers for its
 triggers builds a whole API server in it."""
@@ -28,8 +33,16 @@ def server() -> Iterator[KubeServer]:
     image = Image(path=(Path(sys.executable).parent,), environment={"PYTHONPATH": str(ROOT)})
     capacity = {"example.com/device": "1"}
     with KubeServer({IMAGE: image}, namespaces=("default", NAMESPACE), capacity=capacity) as server:
-        server.user("airflow", ROLE)
+        server.register(LMEVALJOBS)
+        server.user("airflow", [*ROLE, *role()])
         yield server
+
+
+@pytest.fixture(scope="module")
+def trusty(server: KubeServer) -> TrustyAI:
+    operator = TrustyAI(server, JobScript(stays="Running"))
+    operator.start()
+    return operator
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +74,13 @@ def evaluating(airflow: AirflowEnv, server: KubeServer, spec: dict[str, Any], da
     return run, pod["metadata"]["uid"]
 
 
-def followed(airflow: AirflowEnv, run: str, try_number: int = 1) -> None:
+def followed(airflow: AirflowEnv, run: str, try_number: int = 1, dag: str = DAG) -> None:
     """Wait until the triggerer follows the run: what a person does before, only the reaper can tell."""
 
     def told() -> bool:
-        return any("Running" in line for line in airflow.api.log(DAG, run, "evaluate", try_number))
+        return any("Running" in line for line in airflow.api.log(dag, run, "evaluate", try_number))
 
-    wait_until(told, "the trigger sees the pod run", SOON)
+    wait_until(told, "the trigger sees it run", SOON)
 
 
 def bring_up(airflow: AirflowEnv) -> None:
@@ -159,4 +172,33 @@ def test_a_run_with_a_device_is_looked_at_first_and_its_task_waits_twice(
     found = airflow.api.xcom(DEVICE_DAG, run, "evaluate", "preflight")
     assert {check["finding"] for check in found} == {"ok", "skipped"}
     assert airflow.api.xcom(DEVICE_DAG, run, "evaluate")["results"]["lasting"]
+    none_left(server)
+
+
+def test_a_job_that_ends_while_no_triggerer_watches_is_collected(
+    airflow: AirflowEnv, server: KubeServer, trusty: TrustyAI
+) -> None:
+    run = airflow.api.trigger(JOB_DAG, {"spec": spec()})
+    airflow.api.wait_task(JOB_DAG, run, "evaluate", "deferred")
+    server.wait(lambda: job_state(server) == "Running", SOON)
+    airflow.kill("triggerer")
+    trusty.end(jobs(server)[0]["metadata"]["name"], NAMESPACE, state="Complete", reason="Succeeded", results=results())
+    airflow.restart("triggerer")
+    assert airflow.api.wait_run(JOB_DAG, run, 2 * SOON) == "success"
+    found = airflow.api.xcom(JOB_DAG, run, "evaluate")
+    assert (found["backend"], found["results"]) == (
+        "lmevaljob",
+        {"arc_easy": {"acc,none": 0.9, "acc_stderr,none": 0.01}},
+    )
+    server.wait(lambda: not jobs(server), SOON)
+
+
+@pytest.mark.usefixtures("trusty")
+def test_failing_a_deferred_task_deletes_its_job(airflow: AirflowEnv, server: KubeServer) -> None:
+    run = airflow.api.trigger(JOB_DAG, {"spec": spec(limit=7)})
+    airflow.api.wait_task(JOB_DAG, run, "evaluate", "deferred")
+    server.wait(lambda: job_state(server) == "Running", SOON)
+    followed(airflow, run, dag=JOB_DAG)
+    airflow.api.set_task_state(JOB_DAG, run, "evaluate", "failed")
+    server.wait(lambda: not jobs(server), SOON)
     none_left(server)

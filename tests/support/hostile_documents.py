@@ -101,7 +101,7 @@ DOCUMENTS: dict[str, Json] = {
             {"name": "hub", "output_type": "generate_until", "dataset": "o/d", "config": "c", "split": "test",
              "revision": "r", "columns": {"question": "q", "answer": "a"}, "until": ["\n"]},
             {"name": "away", "output_type": "generate_until", "uri": "s3://b/x.jsonl",
-             "columns": {"question": "q", "answer": "a"}},
+             "columns": {"question": "q", "answers": ["a", "b.c"]}},
         ],
     },
 }  # fmt: skip
@@ -109,7 +109,9 @@ DOCUMENTS: dict[str, Json] = {
 POD: Json = {
     "image": "i@sha256:" + "0" * 64, "image_pull_policy": "Always", "image_pull_secrets": ["s"], "namespace": "n",
     "labels": {"k": "v"}, "annotations": {"k": "v"}, "driver": "copy", "driver_image": "d", "python": "python3",
-    "gpu": {"count": 1, "strategy": "data", "resource": "nvidia.com/gpu", "product": "H100"}, "cpu": "4",
+    "gpu": {"count": 1, "strategy": "data", "resource": "nvidia.com/gpu", "product": "H100",
+            "memory": "80Gi"},
+    "preflight": {"cpu": "1", "memory": "2Gi", "node_selector": {"k": "v"}, "queue_name": "q"}, "cpu": "4",
     "memory": "8Gi", "shm_size": "1Gi", "node_selector": {"k": "v"}, "affinity": {"k": {"v": "w"}},
     "tolerations": [{"key": "k"}], "priority_class_name": "p", "runtime_class_name": "r", "scheduler_name": "s",
     "queue_name": "q", "workload_priority_class": "w", "service_account_name": "s",
@@ -125,7 +127,7 @@ POD: Json = {
 }  # fmt: skip
 RULES: Json = {
     "rules": [{"task": "arc_easy", "metric": "acc", "floor": 0.1, "direction": "higher", "tier": "block", "name": "n"}],
-    "on_error": "block", "on_inconclusive": "ask", "on_missing_baseline": "warn",
+    "on_error": "block", "on_inconclusive": "ask", "on_warn": "ask", "on_missing_baseline": "warn",
 }  # fmt: skip
 JOB: Json = {
     "name": "j", "generate_name": "j-", "namespace": "n", "labels": {"k": "v"}, "annotations": {"k": "v"},

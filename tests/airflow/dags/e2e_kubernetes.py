@@ -29,3 +29,12 @@ with DAG("e2e_kubernetes_device", **COMMON):
 
 with DAG("e2e_kubernetes_timeout", **COMMON):
     LMEvalOperator(**EVALUATION, execution_timeout=timedelta(seconds=20))
+
+with DAG("e2e_lmevaljob", **COMMON):
+    LMEvalOperator(
+        task_id="evaluate",
+        spec="{{ params.spec }}",
+        backend="lmevaljob",
+        lmeval_conn_id="eval",
+        execution_timeout=timedelta(minutes=10),
+    )
