@@ -6,8 +6,6 @@ import hashlib
 import json
 import socket
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
@@ -15,6 +13,8 @@ from airflow_provider_lmeval.backends.kubernetes.api import Api
 from airflow_provider_lmeval.backends.kubernetes.proxy import DriverProbe, Entrance, status_token
 from airflow_provider_lmeval.backends.kubernetes.view import PodView
 from airflow_provider_lmeval.errors import ClusterError
+from airflow_provider_lmeval.wire import Status
+from tests.support.loopback import Answer, Loopback
 from tests.support.supervised import Run, end_of, wait_for
 
 SECRET = "secret-of-the-connection"
@@ -57,8 +57,21 @@ async def test_an_address_where_nobody_listens_is_no_answer_yet() -> None:
         assert await probe(unused.getsockname()[1]).status(NO_CLUSTER, VIEW) is None
 
 
-async def test_what_is_not_a_driver_is_not_believed() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as other:
-        Thread(target=other.serve_forever, daemon=True).start()
-        assert await probe(other.server_port).status(NO_CLUSTER, VIEW) is None
-        other.shutdown()
+@pytest.mark.parametrize("code", [200, 401])
+async def test_what_is_not_a_driver_is_not_believed(code: int) -> None:
+    status = Status(run_id="run-1", message="not by a driver").to_json()
+    with Loopback(lambda _: Answer.json(status, code)) as other:
+        assert await probe(port_of(other)).status(NO_CLUSTER, VIEW) is None
+        assert len(other.asked) == 1
+
+
+async def test_a_token_is_not_taken_elsewhere() -> None:
+    with Loopback(lambda _: Answer()) as elsewhere:
+        moved = Answer(307, headers={"Location": f"{elsewhere.url}/v1/status"})
+        with Loopback(lambda _: moved) as other:
+            assert await probe(port_of(other)).status(NO_CLUSTER, VIEW) is None
+        assert elsewhere.asked == []
+
+
+def port_of(server: Loopback) -> int:
+    return int(server.host.rpartition(":")[2])
